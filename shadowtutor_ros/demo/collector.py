@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Receives what a student node publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+import queue
+import threading
+import time
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from shadowtutor_msgs.msg import StudentStatus
+
+from shadowtutor_ros.nodes.qos import STATE
+from shadowtutor_ros.wire.messages import stamp_from_msg
+
+# What the demo asks of the camera and mask topics, so that no frame is lost.
+LOSSLESS = {'reliability': 'reliable', 'durability': 'transient_local'}
+_LOSSLESS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE,
+                           durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Collector:
+    """
+    Masks and statuses of the student node ``student``, in a context of its own.
+
+    Used as a context manager, which spins in a thread.
+    """
+
+    def __init__(self, student: str, domain_id: int) -> None:
+        self.status: StudentStatus | None = None
+        self.key_frame_stamps: set[int] = set()
+        self._changed = threading.Condition()
+        self._masks: queue.Queue[tuple[int, NDArray[np.uint8]]] = queue.Queue()
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain_id)
+        self._node = rclpy.create_node('collector', context=self._context)
+        self._node.create_subscription(Image, f'{student}/mask', self._on_mask, _LOSSLESS_QOS)
+        self._node.create_subscription(
+            StudentStatus, f'{student}/status', self._on_status, STATE)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name='collector')
+
+    def __enter__(self) -> Collector:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        rclpy.shutdown(context=self._context)
+        self._thread.join()
+        self._node.destroy_node()
+
+    def next_mask(self, timeout: float) -> tuple[int, NDArray[np.uint8]] | None:
+        """Return (stamp in ns, HxW class ids) of the next mask; None after ``timeout`` s."""
+        try:
+            return self._masks.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def wait_for_status(
+        self, wanted: Callable[[StudentStatus], bool], timeout: float,
+        alive: Callable[[], None] = lambda: None,
+    ) -> StudentStatus | None:
+        """
+        Return the first status that is ``wanted``; None after ``timeout`` s.
+
+        ``alive`` is called while waiting and may raise.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while (left := deadline - time.monotonic()) > 0:
+                if self.status is not None and wanted(self.status):
+                    return self.status
+                alive()
+                self._changed.wait(min(left, 0.5))
+        return None
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def _on_mask(self, msg: Image) -> None:
+        mask = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width)
+        self._masks.put((stamp_from_msg(msg.header.stamp), mask))
+
+    def _on_status(self, msg: StudentStatus) -> None:
+        with self._changed:
+            if msg.key_frames:
+                self.key_frame_stamps.add(stamp_from_msg(msg.key_frame_stamp))
+            self.status = msg
+            self._changed.notify_all()

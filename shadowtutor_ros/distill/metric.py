@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mean intersection over union (equation 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+
+def class_iou(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
+    """
+    Return the IoU of every class, NaN where neither map has the class.
+
+    Both maps hold integer class ids below ``classes`` and have one shape; raise ValueError
+    when the shapes differ.
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(f'prediction has shape {tuple(prediction.shape)}, '
+                         f'the label {tuple(label.shape)}')
+    pairs = label.flatten().long() * classes + prediction.flatten().long()
+    confusion = torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
+    hits = confusion.diagonal().double()
+    return hits / (confusion.sum(0) + confusion.sum(1) - hits)
+
+
+def mean_iou(prediction: Tensor, label: Tensor, classes: int) -> float:
+    """Return the mean IoU, 0-1, over the classes that either map has, background included."""
+    return float(class_iou(prediction, label, classes).nanmean())
+
+
+def mean_iou_of_masks(
+    prediction: NDArray[np.uint8], label: NDArray[np.uint8], classes: int,
+) -> float:
+    """Return the mean IoU, 0-1, of two HxW uint8 masks."""
+    return mean_iou(torch.from_numpy(prediction), torch.from_numpy(label), classes)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a student is trained: the paper's constants and the product's defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from shadowtutor_ros.model.groups import GROUPS, PARTIAL
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """
+    Algorithm 1's constants.
+
+    ``threshold`` is the mIoU, 0-1, that is good enough; ``max_updates`` bounds the steps on one
+    key frame; ``group`` is trained. Until the metric first reaches the threshold a stream is
+    *cold*: it is then trained in ``cold_start_group`` for up to ``cold_start_updates`` steps.
+    """
+
+    threshold: float = 0.8
+    max_updates: int = 16
+    learning_rate: float = 0.005
+    group: str = PARTIAL
+    cold_start_updates: int = 16
+    cold_start_group: str = PARTIAL
+    object_weight: float = 5.0
+    box_margin: float = 0.075
+
+    def __post_init__(self) -> None:
+        for name in ('group', 'cold_start_group'):
+            if getattr(self, name) not in GROUPS:
+                raise ValueError(
+                    f'{name}: expected one of {GROUPS}, got {getattr(self, name)!r}')
+        if not 0.0 < self.threshold < 1.0:
+            raise ValueError(f'threshold: expected a number in (0, 1), got {self.threshold}')
+        for name in ('max_updates', 'cold_start_updates'):
+            if getattr(self, name) < 0:
+                raise ValueError(f'{name}: expected 0 or more, got {getattr(self, name)}')
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f'learning_rate: expected more than 0, got {self.learning_rate}')
+        if not (math.isfinite(self.object_weight) and self.object_weight > 0):
+            raise ValueError(f'object_weight: expected more than 0, got {self.object_weight}')
+        if not (math.isfinite(self.box_margin) and self.box_margin >= 0):
+            raise ValueError(f'box_margin: expected 0 or more, got {self.box_margin}')
+
+    @classmethod
+    def paper(cls, group: str = PARTIAL) -> DistillSettings:
+        """Return the constants of sections 5.2 and 5.3, ``full`` for the F settings."""
+        return cls(threshold=0.8, max_updates=8, learning_rate=0.01, group=group,
+                   cold_start_updates=8, cold_start_group=group)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Student checkpoints: safetensors with the classes inside, and import of the authors' file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+import pickle
+
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+import torch
+from torch import Tensor
+
+from shadowtutor_ros.model.groups import FULL, shapes_of
+from shadowtutor_ros.model.network import StudentNet
+from shadowtutor_ros.model.student import Student, StudentInfo
+
+_METADATA_KEY = 'shadowtutor_student'
+
+# The authors' names for the parts of their published checkpoint, front to back.
+_AUTHORS_BLOCKS = {'enc1': 'sb1', 'enc2': 'sb2', 'enc3': 'sb3',
+                   'dec1': 'sb4', 'dec2': 'sb5', 'dec3': 'sb6'}
+_AUTHORS_PATHS = {'preact_path': 'pre', 'short_path': 'short', 'long_path': 'long'}
+
+
+class CheckpointError(Exception):
+    """A checkpoint is missing, unreadable or for another network."""
+
+
+def save_checkpoint(student: Student, path: Path) -> None:
+    """Write the whole student with its classes and normalisation as ``.safetensors``."""
+    info = student.info
+    metadata = json.dumps({
+        'class_names': info.class_names, 'class_colours': info.class_colours,
+        'mean': info.mean, 'std': info.std})
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in student.weights(FULL).items()}
+    save_file(tensors, path, metadata={_METADATA_KEY: metadata})
+
+
+def load_checkpoint(
+    path: Path, info: StudentInfo | None = None, device: str | torch.device = 'cpu',
+) -> Student:
+    """
+    Read a student from ``.safetensors`` (ours) or ``.pth`` (the authors' or our key names).
+
+    ``info`` is needed for a ``.pth``, which carries no classes; where it is given for a
+    safetensors file its class names must be the file's. Raise CheckpointError otherwise.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f'{path}: no such student checkpoint')
+    if path.suffix == '.safetensors':
+        stored, tensors = _read_safetensors(path)
+        if info is not None and info.class_names != stored.class_names:
+            raise CheckpointError(f'{path}: expected classes {info.class_names}, '
+                                  f'the file has {stored.class_names}')
+        info = stored
+    elif path.suffix in ('.pth', '.pt'):
+        if info is None:
+            raise CheckpointError(f'{path}: a {path.suffix} file carries no class names; '
+                                  'give the classes or convert it to .safetensors')
+        tensors = _read_pth(path)
+    else:
+        raise CheckpointError(
+            f'{path}: expected .safetensors, .pth or .pt, got {path.suffix or "no suffix"}')
+    student = Student(info, StudentNet(len(info.class_names)), device)
+    _check_tensors(path, tensors, student)
+    student.load(tensors)
+    return student
+
+
+def _read_safetensors(path: Path) -> tuple[StudentInfo, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework='pt') as file:
+            metadata = (file.metadata() or {}).get(_METADATA_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'{path}: not a safetensors file: {error}') from error
+    if metadata is None:
+        raise CheckpointError(f'{path}: no {_METADATA_KEY!r} metadata: not a student checkpoint')
+    try:
+        fields = json.loads(metadata)
+        info = StudentInfo(
+            tuple(fields['class_names']), tuple(tuple(c) for c in fields['class_colours']),
+            tuple(fields['mean']), tuple(fields['std']))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f'{path}: bad {_METADATA_KEY!r} metadata: {error!r}') from error
+    return info, tensors
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, EOFError, OSError, ArithmeticError, AssertionError,
+            AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # A damaged pickle can fail anywhere in torch's unpickler.
+        raise CheckpointError(f'{path}: not a loadable weights-only file: {error!r}') from error
+    if isinstance(state, Mapping) and isinstance(state.get('state_dict'), Mapping):
+        state = state['state_dict']
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f'{path}: expected a state dict, got {type(state).__name__}')
+    return {_own_name(str(key)): value
+            for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _own_name(key: str) -> str:
+    """Translate one of the authors' parameter names into ours; leave others alone."""
+    block, *rest = key.removeprefix('module.').split('.')
+    if block not in _AUTHORS_BLOCKS or not rest:
+        return '.'.join([block, *rest])
+    part, *rest = rest
+    own = _AUTHORS_PATHS.get(part, part)
+    if own == 'short':
+        rest = rest[-1:]  # theirs is a one-layer Sequential, ours the layer itself
+    return '.'.join([_AUTHORS_BLOCKS[block], own, *rest])
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, Tensor], student: Student) -> None:
+    expected, actual = shapes_of(student.weights(FULL)), shapes_of(tensors)
+    if missing := expected.keys() - actual.keys():
+        raise CheckpointError(f'{path}: {len(missing)} of {len(expected)} parameters are '
+                              f'missing, for example {min(missing)!r}')
+    if extra := actual.keys() - expected.keys():
+        raise CheckpointError(f'{path}: {len(extra)} unknown parameters, '
+                              f'for example {min(extra)!r}')
+    for name, shape in expected.items():
+        if actual[name] != shape:
+            raise CheckpointError(f'{path}: {name}: expected shape {shape}, got {actual[name]}')
+        if not torch.isfinite(tensors[name]).all():
+            raise CheckpointError(f'{path}: {name} holds values that are not finite')

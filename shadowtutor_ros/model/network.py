@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The student network of the paper (section 5.2, Fig. 3): 483,873 parameters with 9 classes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+
+class FrameNorm(nn.BatchNorm2d):
+    """
+    BatchNorm by the current frame's statistics alone: a student must not average over scenes.
+
+    A map of a single pixel is its own mean and normalises to zero, which torch refuses to do.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            scale, shift = self.weight.view(1, -1, 1, 1), self.bias.view(1, -1, 1, 1)
+            return torch.zeros_like(x) * scale + shift
+        return super().forward(x)
+
+
+class StudentBlock(nn.Module):
+    """
+    Residual block of Fig. 3a: a 3x3, 1x3, 3x1 path beside a shortcut, both after BN and ReLU.
+
+    The shortcut is a 1x1 convolution where the channels change and the input itself otherwise.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.pre = nn.Sequential(FrameNorm(inputs), nn.ReLU())
+        self.long = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, (1, 3), padding=(0, 1)),
+            nn.Conv2d(outputs, outputs, (3, 1), padding=(1, 0)))
+        self.short = nn.Conv2d(inputs, outputs, 1, stride) if inputs != outputs else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        pre = self.pre(x)
+        shortcut = x[..., ::self.stride, ::self.stride] if self.short is None else self.short(pre)
+        out: Tensor = self.long(pre) + shortcut
+        return out
+
+
+class Features(NamedTuple):
+    """What the frozen front hands to the back: SB4's output and the three skip inputs."""
+
+    sb4: Tensor
+    sb2: Tensor
+    sb1: Tensor
+    stem_size: tuple[int, int]
+
+
+class StudentNet(nn.Module):
+    """
+    Fully convolutional student, ``front`` (in_conv1 to SB4) and ``back`` (SB5 to out_conv3).
+
+    Input is a normalised Nx3xHxW float tensor, output NxCxHxW logits, for any H, W >= 1.
+    """
+
+    FRONT = ('in_conv1', 'in_conv2', 'sb1', 'sb2', 'sb3', 'sb4')
+    BACK = ('sb5', 'sb6', 'out_conv1', 'out_conv2', 'out_conv3')
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.in_conv1 = nn.Conv2d(3, 8, 3, 2, 1)
+        self.in_conv2 = nn.Conv2d(8, 8, 3, 2, 1)
+        self.sb1 = StudentBlock(8, 64, 2)
+        self.sb2 = StudentBlock(64, 64, 2)
+        self.sb3 = StudentBlock(64, 128, 2)
+        self.sb4 = StudentBlock(128, 64)
+        self.sb5 = StudentBlock(128, 32)
+        self.sb6 = StudentBlock(96, 32)
+        self.out_conv1 = nn.Conv2d(32, 32, 3, padding=1)
+        self.out_conv2 = nn.Conv2d(32, 32, 3, padding=1)
+        self.out_conv3 = nn.Conv2d(32, classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def front(self, x: Tensor) -> Features:
+        """Return the part of the network that partial distillation leaves frozen."""
+        stem = self.in_conv1(x)
+        sb1 = self.sb1(self.in_conv2(stem))
+        sb2 = self.sb2(sb1)
+        sb4 = self.sb4(self.sb3(sb2))
+        return Features(sb4, sb2, sb1, (stem.shape[-2], stem.shape[-1]))
+
+    def back(self, features: Features, size: tuple[int, int]) -> Tensor:
+        """Return NxCxHxW logits of ``size`` (H, W); partial distillation trains this part."""
+        x = _upsample(features.sb4, features.sb2.shape[-2:])
+        x = self.sb5(torch.cat((x, features.sb2), 1))
+        x = _upsample(x, features.sb1.shape[-2:])
+        x = self.sb6(torch.cat((x, features.sb1), 1))
+        x = _upsample(x, features.stem_size)
+        x = self.out_conv2(self.out_conv1(x))
+        # A 1x1 convolution commutes with bilinear upsampling (its weights sum to one), so the
+        # last upsampling runs on the classes' channels instead of 32.
+        return _upsample(self.out_conv3(x), size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.back(self.front(x), (x.shape[-2], x.shape[-1]))
+
+
+def _upsample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)

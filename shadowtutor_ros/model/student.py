@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A student ready to use: network, classes and normalisation, from frame to mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from shadowtutor_ros.model.groups import FULL, layout_hash, parameters_of, shapes_of
+from shadowtutor_ros.model.network import StudentNet
+
+Frame = NDArray[np.uint8]
+Mask = NDArray[np.uint8]
+
+MEAN = (103.53, 116.28, 123.675)
+STD = (1.0, 1.0, 1.0)
+MAX_CLASSES = 256  # a mask holds uint8 class ids
+
+
+class BadFrame(ValueError):
+    """The array is not a BGR image of at least one pixel."""
+
+
+@dataclass(frozen=True)
+class StudentInfo:
+    """
+    What belongs to a student beside its weights.
+
+    ``class_names`` has background last, ``class_colours`` are (r, g, b) in 0-255, ``mean`` and
+    ``std`` are per channel B, G, R on the 0-255 scale.
+    """
+
+    class_names: tuple[str, ...]
+    class_colours: tuple[tuple[int, int, int], ...] = field(default=())
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.class_names) <= MAX_CLASSES:
+            raise ValueError(
+                f'expected 1 to {MAX_CLASSES} classes, got {len(self.class_names)}')
+        for name in ('mean', 'std'):
+            if len(getattr(self, name)) != 3:
+                raise ValueError(f'{name}: expected 3 numbers, got {getattr(self, name)}')
+
+
+def check_frame(frame: Frame) -> None:
+    """Raise BadFrame unless ``frame`` is a BGR uint8 HxWx3 array with pixels."""
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
+        raise BadFrame(f'expected a BGR uint8 image HxWx3 with H, W >= 1, '
+                       f'got {frame.dtype} {frame.shape}')
+
+
+class Student:
+    """The network with its classes and normalisation, on one device."""
+
+    def __init__(
+        self, info: StudentInfo, network: StudentNet, device: str | torch.device = 'cpu',
+    ) -> None:
+        if network.classes != len(info.class_names):
+            raise ValueError(f'network has {network.classes} classes, '
+                             f'names are given for {len(info.class_names)}')
+        self.info = info
+        self.device = torch.device(device)
+        self.network = network.to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean = torch.tensor(info.mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(info.std, device=self.device).view(1, 3, 1, 1)
+
+    @classmethod
+    def random(
+        cls, info: StudentInfo, seed: int, device: str | torch.device = 'cpu',
+    ) -> Student:
+        """Return a Kaiming-initialised student; the same ``seed`` gives the same weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = StudentNet(len(info.class_names))
+        return cls(info, network, device)
+
+    def clone(self) -> Student:
+        """Return an independent copy on the same device."""
+        return Student(self.info, copy.deepcopy(self.network), self.device)
+
+    @property
+    def layout_hash(self) -> int:
+        """Identify the network by all its parameters' names and shapes."""
+        return layout_hash(shapes_of(self.weights(FULL)))
+
+    def weights(self, group: str) -> dict[str, Tensor]:
+        """Return the live (detached, not copied) tensors of ``group`` by name."""
+        return {name: p.detach() for name, p in parameters_of(self.network, group).items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """
+        Copy ``tensors`` into the parameters of the same names, all or none.
+
+        Raise KeyError for an unknown name and ValueError for another shape, before any change.
+        """
+        own = self.weights(FULL)
+        for name, tensor in tensors.items():
+            if name not in own:
+                raise KeyError(f'the network has no parameter {name!r}')
+            if own[name].shape != tensor.shape:
+                raise ValueError(f'{name}: expected shape {tuple(own[name].shape)}, '
+                                 f'got {tuple(tensor.shape)}')
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+    def prepare(self, frame: Frame) -> Tensor:
+        """
+        Return the normalised 1x3xHxW tensor of a BGR uint8 HxWx3 frame.
+
+        Raise BadFrame when it is anything else.
+        """
+        check_frame(frame)
+        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        return (pixels.permute(2, 0, 1)[None].float() - self._mean) / self._std
+
+    @torch.inference_mode()
+    def segment(self, frame: Frame) -> Mask:
+        """Return the HxW uint8 class ids of a BGR uint8 HxWx3 frame."""
+        logits = self.network(self.prepare(frame))
+        mask: Mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+        return mask

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The student node: segments the camera and learns from the tutor."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+import socket
+import threading
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import CompressedImage, Image
+from shadowtutor_msgs.msg import StudentStatus
+from shadowtutor_msgs.srv import GetStudent
+import torch
+
+from shadowtutor_ros.model.checkpoint import load_checkpoint
+from shadowtutor_ros.model.device import pick_device
+from shadowtutor_ros.model.student import BadFrame, Frame, Mask, Student
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.action_link import ActionLink
+from shadowtutor_ros.nodes.mailbox import Mailbox
+from shadowtutor_ros.nodes.parameters import declare
+from shadowtutor_ros.nodes.spin import run
+from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
+from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.runtime.student import (
+    Counters,
+    KeyFrameSettings,
+    student_from_update,
+    StudentLoop,
+)
+from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
+from shadowtutor_ros.wire.errors import BadImage, WireError
+from shadowtutor_ros.wire.images import compressed_to_bgr, image_from_array, image_to_bgr
+from shadowtutor_ros.wire.messages import (
+    header_to_msg,
+    info_from_response,
+    stamp_from_msg,
+    stamp_to_msg,
+    update_from_msg,
+)
+from shadowtutor_ros.wire.update import NO_SESSION
+
+
+class StudentNode(Node):
+    """
+    Subscribes to ``image``; publishes ``~/mask``, ``~/overlay`` and ``~/status``.
+
+    Callbacks only store; one worker thread owns the student and does the rest. The camera is
+    subscribed to once there are weights to segment with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('student')
+        p = self._parameters = declare(self, STUDENT_PARAMETERS)
+        self._schedule = ScheduleSettings(
+            p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
+        self._device = pick_device(p['device'])
+        if p['threads']:
+            torch.set_num_threads(p['threads'])
+        self._stream_id = p['stream_id'] or socket.gethostname() + self.get_fully_qualified_name()
+        self._mask_publisher = self.create_publisher(
+            Image, '~/mask', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
+        self._overlay_publisher = self.create_publisher(
+            Image, '~/overlay', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
+        self._status_publisher = self.create_publisher(
+            StudentStatus, '~/status', qos.STATE, qos_overriding_options=qos.OVERRIDABLE)
+        self._link = ActionLink(self, p['tutor'] + '/distill', p['goal_timeout'])
+        self._get_student = self.create_client(GetStudent, p['tutor'] + '/get_student')
+        self._pending: Any = None
+        self._frames: Mailbox[Image | CompressedImage] = Mailbox()
+        self._loop: StudentLoop | None = None
+        self._newest_frame_id = ''
+        self._newest_stamp = 0
+        self._rejected = 0
+        self._detail = ''
+        self._worker = threading.Thread(target=self._work, name='student')
+        self.create_timer(p['status_period'], self._publish_status)
+        if p['checkpoint']:
+            self._start(load_checkpoint(Path(p['checkpoint']), device=self._device), NO_SESSION, 0)
+        else:
+            self._detail = f"asks {p['tutor']} for the first student"
+            self._ask_timer = self.create_timer(0.5, self._ask_for_student)
+            self._retry_timer = self.create_timer(p['goal_timeout'], self._forget_request)
+
+    def destroy_node(self) -> None:
+        self._frames.close()
+        self._link.close()
+        if self._worker.is_alive():
+            self._worker.join()
+        super().destroy_node()
+
+    # -- start ---------------------------------------------------------------------------------
+
+    def _ask_for_student(self) -> None:
+        if self._pending is None and self._get_student.service_is_ready():
+            future = self._get_student.call_async(
+                GetStudent.Request(stream_id=self._stream_id))
+            self._pending = future
+            future.add_done_callback(self._on_first_student)
+
+    def _forget_request(self) -> None:
+        """Let a request be asked again when its answer was lost."""
+        if self._pending is not None:
+            self._get_student.remove_pending_request(self._pending)
+            self._pending = None
+
+    def _on_first_student(self, future: Future) -> None:
+        if self._loop is not None or future is not self._pending:
+            return
+        try:
+            response = future.result()
+            if not response.success:
+                raise WireError(response.message)
+            info = info_from_response(response)
+            update = update_from_msg(response.student)
+            student = student_from_update(update, info, self._device)
+        except WireError as error:
+            self._detail = f'first student refused: {error}'
+            self.get_logger().error(self._detail)
+            self._pending = None
+            return
+        self.destroy_timer(self._ask_timer)
+        self.destroy_timer(self._retry_timer)
+        self._start(student, update.session_id, update.version)
+
+    def _start(self, student: Student, session_id: int, version: int) -> None:
+        p = self._parameters
+        self._detail = ''
+        self._loop = StudentLoop(
+            student, Scheduler(self._schedule), self._link, self._stream_id,
+            KeyFrameSettings(p['key_frame_format'], p['jpeg_quality']), session_id, version)
+        self._worker.start()
+        compressed = p['image_transport'] == 'compressed'
+        self.create_subscription(
+            CompressedImage if compressed else Image,
+            'image/compressed' if compressed else 'image',
+            self._frames.put, qos.CAMERA, qos_overriding_options=qos.OVERRIDABLE)
+        self.get_logger().info(
+            f'{self._stream_id}: runs version {version} with {len(student.info.class_names)} '
+            f'classes on {student.device}')
+        self._publish_status()
+
+    # -- every frame, in the worker thread -----------------------------------------------------
+
+    def _work(self) -> None:
+        while (msg := self._frames.take()) is not None:
+            try:
+                self._segment(msg)
+            except (BadImage, BadFrame) as error:
+                self._rejected += 1
+                self._detail = f'{type(error).__name__}: {error}'
+                self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
+            except Exception as error:  # the robot must go on, whatever one frame did
+                self._rejected += 1
+                self._detail = f'{type(error).__name__}: {error}'
+                self.get_logger().error(self._detail, throttle_duration_sec=5.0)
+
+    def _segment(self, msg: Image | CompressedImage) -> None:
+        assert self._loop is not None
+        loop, counters = self._loop, self._loop.counters
+        frame = image_to_bgr(msg) if isinstance(msg, Image) else compressed_to_bgr(msg)
+        stamp = stamp_from_msg(msg.header.stamp)
+        before = _events(counters)
+        mask = loop.segment(frame, stamp, msg.header.frame_id)
+        self._newest_stamp, self._newest_frame_id = stamp, msg.header.frame_id
+        self._publish_pictures(msg, frame, mask)
+        loop.settle()
+        if _events(counters) != before:
+            if counters.failed:
+                self.get_logger().warning(f'key frame failed: {counters.detail}')
+            self._publish_status()
+
+    def _publish_pictures(self, msg: Image | CompressedImage, frame: Frame, mask: Mask) -> None:
+        assert self._loop is not None
+        self._mask_publisher.publish(image_from_array(mask, 'mono8', msg.header))
+        if self._overlay_publisher.get_subscription_count():
+            painted = overlay(frame, mask, self._loop.student.info.class_colours,
+                              self._parameters['overlay_opacity'])
+            self._overlay_publisher.publish(
+                image_from_array(painted[..., ::-1], 'rgb8', msg.header))
+
+    # -- status --------------------------------------------------------------------------------
+
+    def _publish_status(self) -> None:
+        status = StudentStatus(
+            header=header_to_msg(self._newest_stamp, self._newest_frame_id),
+            stream_id=self._stream_id, state=StudentStatus.WAITING, detail=self._detail,
+            staleness_seconds=math.nan, metric=math.nan, inference_ms=math.nan,
+            turnaround_ms=math.nan, frames_dropped=self._frames.dropped,
+            frames_rejected=self._rejected)
+        if self._loop is not None:
+            _fill_status(status, self._loop)
+        self._status_publisher.publish(status)
+
+
+def _events(counters: Counters) -> tuple[int, int, int]:
+    return counters.key_frames, counters.updates_applied, counters.failures
+
+
+def _fill_status(status: StudentStatus, loop: StudentLoop) -> None:
+    counters = loop.counters
+    status.state = StudentStatus.RUNNING
+    if counters.failed:
+        status.link = StudentStatus.LINK_FAILED
+    elif loop.scheduler.outstanding:
+        status.link = StudentStatus.LINK_BUSY
+    else:
+        status.link = StudentStatus.LINK_IDLE
+    status.detail = counters.detail or status.detail
+    status.session_id, status.version = loop.session_id, loop.version
+    status.staleness_frames, status.staleness_seconds = loop.staleness()
+    status.stride = loop.scheduler.stride
+    status.metric, status.steps = counters.metric, counters.steps
+    status.key_frame_stamp = stamp_to_msg(counters.key_frame_stamp)
+    status.frames_processed = counters.frames
+    status.inference_ms = counters.inference_seconds * 1e3
+    status.turnaround_ms = counters.turnaround_seconds * 1e3
+    for name in ('key_frames', 'updates_applied', 'updates_rejected', 'failures',
+                 'distillation_steps', 'bytes_up', 'bytes_down'):
+        setattr(status, name, getattr(counters, name))
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the student node."""
+    return run(StudentNode, args)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the student node."""
+
+from shadowtutor_ros.nodes.parameters import Parameter
+from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
+from shadowtutor_ros.wire.key_frame import FORMATS, JPEG
+
+STUDENT_PARAMETERS = (
+    Parameter('tutor', '/tutor', 'Name of the tutor node; its action is <tutor>/distill.'),
+    Parameter('stream_id', '', 'Name of this camera stream at the tutor, unique among all '
+              'robots; empty: <host name><node name>.'),
+    Parameter('checkpoint', '', 'Student checkpoint (.safetensors) to start from; empty: ask '
+              'the tutor for the first student.'),
+    Parameter('device', 'auto', 'torch device that segments: auto, cpu, cuda, cuda:1, ...'),
+    Parameter('threads', 0, 'torch CPU threads; 0: as many as torch likes.', 0, 256),
+    Parameter('image_transport', 'raw', 'Subscribe to image (sensor_msgs/Image) or to '
+              'image/compressed (CompressedImage).', choices=('raw', 'compressed')),
+    Parameter('policy', LIVE, 'live never waits for an update; paced waits min_stride frames '
+              'after a key frame (the paper; for replay).', choices=POLICIES),
+    Parameter('min_stride', 8, 'Least distance of key frames in frames.', 1, 10000),
+    Parameter('max_stride', 64, 'Largest distance of key frames in frames.', 1, 100000),
+    Parameter('threshold', 0.8, 'mIoU (0-1) above which key frames become rarer '
+              '(Algorithm 2).', 0.01, 0.99),
+    Parameter('update_delay', 0, 'With policy paced: apply every update exactly this many '
+              'frames after its key frame; 0: when it comes.', 0, 10000),
+    Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=FORMATS),
+    Parameter('jpeg_quality', 90, 'JPEG quality of key frames.', 1, 100),
+    Parameter('goal_timeout', 10.0, 'Seconds until a key frame without an answer has failed.',
+              0.1, 3600.0),
+    Parameter('overlay_opacity', 0.5, 'Opacity of the classes in ~/overlay.', 0.0, 1.0),
+    Parameter('status_period', 1.0, 'Seconds between ~/status messages when nothing happens.',
+              0.05, 60.0),
+)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tutor node: labels key frames, teaches students, returns their weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from shadowtutor_msgs.action import Distill
+from shadowtutor_msgs.srv import GetStudent
+import torch
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.model.checkpoint import load_checkpoint
+from shadowtutor_ros.model.device import pick_device
+from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.parameters import declare
+from shadowtutor_ros.nodes.spin import run
+from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
+from shadowtutor_ros.runtime.tutor import (
+    MAX_STREAM_ID,
+    Phase,
+    Progress,
+    Tutor,
+    TutorError,
+    TutorSettings,
+)
+from shadowtutor_ros.share import config_file
+from shadowtutor_ros.teacher.factory import create_teacher
+from shadowtutor_ros.wire.errors import WireError
+from shadowtutor_ros.wire.messages import fill_first_student, key_frame_from_goal, update_to_msg
+
+MAX_KEY_FRAME_BYTES = 64 << 20
+
+_PHASES = {Phase.QUEUED: Distill.Feedback.QUEUED, Phase.LABELLING: Distill.Feedback.LABELLING,
+           Phase.TRAINING: Distill.Feedback.TRAINING}
+
+
+class _Cancelled(Exception):
+    """The robot gave the goal up."""
+
+
+class TutorNode(Node):
+    """Serves the action ``~/distill`` and the service ``~/get_student``."""
+
+    def __init__(self) -> None:
+        super().__init__('tutor')
+        p = declare(self, TUTOR_PARAMETERS)
+        device = pick_device(p['device'])
+        if p['threads']:
+            torch.set_num_threads(p['threads'])
+        classes = ClassSet.load(config_file(p['classes'], 'classes'))
+        info = StudentInfo(classes.names, classes.colours)
+        student = (load_checkpoint(Path(p['checkpoint']), info, device) if p['checkpoint']
+                   else Student.random(info, p['seed'], device))
+        teacher = create_teacher(
+            p['teacher'], classes, weights=p['teacher_weights'], device=str(device),
+            score_threshold=p['score_threshold'], fps=p['labels_fps'])
+        self._tutor = Tutor(teacher, student, TutorSettings(
+            DistillSettings(
+                threshold=p['threshold'], max_updates=p['max_updates'],
+                learning_rate=p['learning_rate'], group=p['group'],
+                cold_start_updates=p['cold_start_updates'],
+                cold_start_group=p['cold_start_group']),
+            p['weight_encoding'], p['max_streams'], p['idle_timeout']))
+        callbacks = ReentrantCallbackGroup()
+        self._server = ActionServer(
+            self, Distill, '~/distill', self._distill, callback_group=callbacks,
+            goal_callback=self._consider, cancel_callback=lambda goal: CancelResponse.ACCEPT,
+            goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
+            cancel_service_qos_profile=qos.REQUEST, feedback_pub_qos_profile=qos.FEEDBACK,
+            result_timeout=60)
+        self.create_service(
+            GetStudent, '~/get_student', self._first_student, callback_group=callbacks)
+        self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
+
+    def destroy_node(self) -> None:
+        self._server.destroy()
+        super().destroy_node()
+
+    def _first_student(
+        self, request: GetStudent.Request, response: GetStudent.Response,
+    ) -> GetStudent.Response:
+        try:
+            update = self._tutor.first_student(request.stream_id)
+        except (TutorError, WireError) as error:
+            response.message = f'{type(error).__name__}: {error}'
+            self.get_logger().warning(f'{request.stream_id!r}: {response.message}')
+            return response
+        self.get_logger().info(f'{request.stream_id}: gets version {update.version}')
+        return fill_first_student(response, update, self._tutor.info)
+
+    def _consider(self, goal: Distill.Goal) -> GoalResponse:
+        size = len(goal.key_frame.data)
+        if size > MAX_KEY_FRAME_BYTES or not 1 <= len(goal.stream_id) <= MAX_STREAM_ID:
+            self.get_logger().warning(
+                f'key frame rejected: expected at most {MAX_KEY_FRAME_BYTES} bytes and a stream '
+                f'id of 1 to {MAX_STREAM_ID} characters, got {size} and {len(goal.stream_id)}')
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _distill(self, goal: ServerGoalHandle) -> Distill.Result:
+        def report(progress: Progress) -> None:
+            if goal.is_cancel_requested:
+                raise _Cancelled
+            goal.publish_feedback(Distill.Feedback(
+                phase=_PHASES[progress.phase], step=progress.step, metric=progress.metric,
+                loss=progress.loss))
+
+        key_frame = key_frame_from_goal(goal.request)
+        name = f'{key_frame.stream_id} key frame {key_frame.sequence}'
+        try:
+            update = self._tutor.distill(key_frame, report)
+        except _Cancelled:
+            goal.canceled()
+            return Distill.Result(message='cancelled')
+        except Exception as error:  # one bad key frame must not take the tutor down
+            return self._abort(goal, name, error)
+        goal.succeed()
+        self.get_logger().debug(
+            f'{name}: mIoU {update.initial_metric:.3f} to {update.metric:.3f} '
+            f'in {update.steps} steps')
+        return Distill.Result(update=update_to_msg(update))
+
+    def _abort(self, goal: ServerGoalHandle, name: str, error: Exception) -> Distill.Result:
+        message = f'{type(error).__name__}: {error}'
+        self.get_logger().error(f'{name}: {message}')
+        goal.abort()
+        return Distill.Result(message=message)
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the tutor node."""
+    return run(TutorNode, args, threads=12)

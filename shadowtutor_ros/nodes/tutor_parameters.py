@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the tutor node."""
+
+from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.model.groups import GROUPS
+from shadowtutor_ros.nodes.parameters import Parameter
+from shadowtutor_ros.teacher.factory import TEACHERS
+from shadowtutor_ros.wire.weights import ENCODINGS, FP16
+
+_DISTILL = DistillSettings()
+
+TUTOR_PARAMETERS = (
+    Parameter('teacher', 'detectron2', 'What labels key frames.', choices=TEACHERS),
+    Parameter('teacher_weights', '', 'yolo: the .pt file; labels: the folder, .npz or .h5 of '
+              'label maps; others: empty for their own COCO weights.'),
+    Parameter('score_threshold', 0.5, 'Detections below this score are no objects.', 0.0, 1.0),
+    Parameter('labels_fps', 25.0, 'teacher labels: label maps per second of stamps.',
+              0.001, 1000.0),
+    Parameter('classes', 'lvs8', 'Class set: a YAML file, or a name in config/classes.'),
+    Parameter('checkpoint', '', 'First student (.safetensors or .pth); empty: random weights.'),
+    Parameter('seed', 0, 'Seed of the random first student.', 0, 2**31 - 1),
+    Parameter('device', 'auto', 'torch device of teacher and training: auto, cpu, cuda, ...'),
+    Parameter('threads', 0, 'torch CPU threads; 0: as many as torch likes.', 0, 256),
+    Parameter('threshold', _DISTILL.threshold, 'mIoU (0-1) that is good enough: THRESHOLD of '
+              'Algorithm 1; give the students the same.', 0.01, 0.99),
+    Parameter('max_updates', _DISTILL.max_updates, 'Distillation steps on one key frame at '
+              'most: MAX_UPDATES.', 0, 1000),
+    Parameter('learning_rate', _DISTILL.learning_rate, "Adam's step size.", 1e-6, 1.0),
+    Parameter('group', _DISTILL.group, 'What is trained and sent: the back of the network or '
+              'all of it.', choices=GROUPS),
+    Parameter('cold_start_updates', _DISTILL.cold_start_updates, 'max_updates until a stream '
+              'first reaches the threshold.', 0, 1000),
+    Parameter('cold_start_group', _DISTILL.cold_start_group, 'group until then.',
+              choices=GROUPS),
+    Parameter('weight_encoding', FP16, 'How weights travel.', choices=ENCODINGS),
+    Parameter('max_streams', 8, 'Streams taught at the same time at most.', 1, 1024),
+    Parameter('idle_timeout', 600.0, 'Seconds after which an idle stream may lose its place to '
+              'a new one.', 0.0, 1e6),
+)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a student reaches its tutor: the ROS action on a robot, a plain call in evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from shadowtutor_ros.runtime.tutor import Tutor, TutorError
+from shadowtutor_ros.teacher.protocol import TeacherError
+from shadowtutor_ros.wire.errors import WireError
+from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
+
+
+@dataclass(frozen=True)
+class LinkFailure:
+    """A key frame that will not be answered any more, and why."""
+
+    reason: str
+
+
+Reply = StudentUpdate | LinkFailure
+
+
+class Link(Protocol):
+    """Carries one key frame at a time."""
+
+    def send(self, key_frame: KeyFrame) -> None:
+        """Send without waiting; the reply to an older key frame is forgotten."""
+
+    def receive(self, wait: bool) -> Reply | None:
+        """
+        Return the reply to the last key frame sent, once.
+
+        Without ``wait`` return None while there is none. With ``wait`` block until the reply or
+        the link's own time limit, which is a LinkFailure.
+        """
+
+
+class LocalLink:
+    """A tutor in the same process: it learns while ``send`` runs."""
+
+    def __init__(self, tutor: Tutor) -> None:
+        self._tutor = tutor
+        self._reply: Reply | None = None
+
+    def send(self, key_frame: KeyFrame) -> None:
+        try:
+            self._reply = self._tutor.distill(key_frame)
+        except (TutorError, TeacherError, WireError) as error:
+            self._reply = LinkFailure(f'{type(error).__name__}: {error}')
+
+    def receive(self, wait: bool) -> Reply | None:
+        reply, self._reply = self._reply, None
+        return reply

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Algorithm 4: segment every frame, send key frames, swap weights between two frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+import time
+
+import torch
+
+from shadowtutor_ros.model.groups import FULL, parameters_of, shapes_of
+from shadowtutor_ros.model.network import StudentNet
+from shadowtutor_ros.model.student import check_frame, Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.runtime.link import Link, LinkFailure
+from shadowtutor_ros.schedule.scheduler import Scheduler, Take
+from shadowtutor_ros.wire.errors import BadUpdate
+from shadowtutor_ros.wire.key_frame import encode_frame, JPEG
+from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate, verify_update
+
+
+def student_from_update(
+    update: StudentUpdate, info: StudentInfo, device: str | torch.device = 'cpu',
+) -> Student:
+    """
+    Return the student that a tutor's whole update describes.
+
+    Raise BadUpdate when it is not whole, or for another network than ``info``'s classes need.
+    """
+    student = Student(info, StudentNet(len(info.class_names)), device)
+    shapes = shapes_of(student.weights(FULL))
+    student.load(verify_update(update, shapes, shapes, NO_SESSION, 0))
+    return student
+
+
+@dataclass(frozen=True)
+class KeyFrameSettings:
+    """How key frames travel: ``format`` jpeg, png or raw; ``quality`` is JPEG's, 1-100."""
+
+    format: str = JPEG
+    quality: int = 90
+
+
+@dataclass
+class Counters:
+    """What a student has done so far; metrics are mIoU 0-1, bytes are payload bytes."""
+
+    frames: int = 0
+    key_frames: int = 0
+    updates_applied: int = 0
+    updates_rejected: int = 0
+    failures: int = 0
+    distillation_steps: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    metric: float = math.nan
+    steps: int = 0
+    key_frame_stamp: int = 0
+    inference_seconds: float = math.nan
+    turnaround_seconds: float = math.nan
+    failed: bool = False
+    detail: str = ''
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A frame by its count and its stamp in nanoseconds."""
+
+    frame: int
+    stamp: int
+
+
+class StudentLoop:
+    """
+    One camera stream on the robot.
+
+    For every frame call ``segment``, hand the mask on, then call ``settle``. Not thread-safe:
+    one thread owns the loop, so weights never change under a running inference.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        scheduler: Scheduler,
+        link: Link,
+        stream_id: str,
+        key_frames: KeyFrameSettings | None = None,
+        session_id: int = NO_SESSION,
+        version: int = 0,
+    ) -> None:
+        self.student = student
+        self.scheduler = scheduler
+        self.stream_id = stream_id
+        self.session_id = session_id
+        self.version = version
+        self.counters = Counters()
+        self._link = link
+        self._key_frames = key_frames or KeyFrameSettings()
+        self._shapes = shapes_of(student.weights(FULL))
+        self._sent_at = math.nan
+        self._key_frame = _Moment(0, 0)
+        self._learnt_on: _Moment | None = None
+        self._newest = _Moment(0, 0)
+
+    def segment(self, frame: Frame, stamp: int = 0, frame_id: str = '') -> Mask:
+        """
+        Return the HxW class ids of a BGR uint8 HxWx3 frame; send it first if it is a key frame.
+
+        ``stamp`` is in nanoseconds. Raise BadFrame before anything else happens.
+        """
+        check_frame(frame)
+        self.counters.frames += 1
+        self._newest = _Moment(self.counters.frames, stamp)
+        if self.scheduler.on_frame():
+            self._send(frame, stamp, frame_id)
+        started = time.perf_counter()
+        mask = self.student.segment(frame)
+        self._count_inference(time.perf_counter() - started)
+        return mask
+
+    def settle(self) -> None:
+        """Take the outstanding update as the schedule says: now, if it is here, or not yet."""
+        take = self.scheduler.after_frame()
+        if take is Take.NOTHING:
+            return
+        reply = self._link.receive(wait=take is Take.WAIT)
+        if reply is None:
+            return
+        self.counters.turnaround_seconds = time.perf_counter() - self._sent_at
+        if isinstance(reply, LinkFailure):
+            self._fail(reply.reason)
+            return
+        try:
+            self._apply(reply)
+        except BadUpdate as error:
+            self.counters.updates_rejected += 1
+            self._fail(f'{type(error).__name__}: {error}')
+
+    def staleness(self) -> tuple[int, float]:
+        """
+        Return how old the running weights are: frames and seconds since their key frame.
+
+        Seconds are by the frames' stamps, NaN before the first update.
+        """
+        if self._learnt_on is None:
+            return self.counters.frames, math.nan
+        return (self._newest.frame - self._learnt_on.frame,
+                (self._newest.stamp - self._learnt_on.stamp) * 1e-9)
+
+    def _send(self, frame: Frame, stamp: int, frame_id: str) -> None:
+        encoded = encode_frame(frame, self._key_frames.format, self._key_frames.quality)
+        counters = self.counters
+        counters.key_frames += 1
+        counters.bytes_up += len(encoded.data)
+        counters.key_frame_stamp = stamp
+        self._key_frame = self._newest
+        self._sent_at = time.perf_counter()
+        self._link.send(KeyFrame(
+            self.stream_id, counters.key_frames, self.session_id, self.version, stamp, frame_id,
+            encoded))
+
+    def _apply(self, update: StudentUpdate) -> None:
+        counters = self.counters
+        counters.bytes_down += len(update.weights.payload)
+        shapes = (self._shapes if update.group == FULL
+                  else shapes_of(parameters_of(self.student.network, update.group)))
+        tensors = verify_update(update, self._shapes, shapes, self.session_id, self.version)
+        self.student.load(tensors)
+        self.session_id, self.version = update.session_id, update.version
+        self._learnt_on = self._key_frame
+        self.scheduler.on_update(0.0 if math.isnan(update.metric) else update.metric)
+        counters.updates_applied += 1
+        counters.distillation_steps += update.steps
+        counters.metric, counters.steps = update.metric, update.steps
+        counters.failed, counters.detail = False, ''
+
+    def _fail(self, reason: str) -> None:
+        self.counters.failures += 1
+        self.counters.failed, self.counters.detail = True, reason
+        self.scheduler.on_failure()
+
+    def _count_inference(self, seconds: float) -> None:
+        average = self.counters.inference_seconds
+        self.counters.inference_seconds = (
+            seconds if math.isnan(average) else 0.9 * average + 0.1 * seconds)

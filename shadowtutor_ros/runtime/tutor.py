@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Algorithm 3: the tutor labels key frames and teaches one student per stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+import math
+import secrets
+import threading
+import time
+
+from shadowtutor_ros.distill.session import Session
+from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.model.groups import FULL
+from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.teacher.protocol import Teacher
+from shadowtutor_ros.wire.key_frame import decode_frame
+from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate
+from shadowtutor_ros.wire.weights import decode_weights, encode_weights, FP16
+
+MAX_STREAM_ID = 128
+
+
+class TutorError(Exception):
+    """The tutor cannot serve a request."""
+
+
+class TooManyStreams(TutorError):
+    """Every place is taken by a stream that was active lately."""
+
+
+class BadStreamId(TutorError):
+    """A stream id is empty or too long."""
+
+
+class Superseded(TutorError):
+    """A newer key frame of the same stream came while this one was queued."""
+
+
+class BadLabel(TutorError):
+    """The teacher's answer does not fit the frame or the student's classes."""
+
+
+class Phase(Enum):
+    """Where a key frame is at the tutor."""
+
+    QUEUED = 'queued'
+    LABELLING = 'labelling'
+    TRAINING = 'training'
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of the tutor's work; metric (mIoU 0-1) and loss are NaN while unknown."""
+
+    phase: Phase
+    step: int = 0
+    metric: float = math.nan
+    loss: float = math.nan
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class TutorSettings:
+    """``encoding`` of the weights on the wire; a stream idle for ``idle_timeout`` s may go."""
+
+    distill: DistillSettings = field(default_factory=DistillSettings)
+    encoding: str = FP16
+    max_streams: int = 8
+    idle_timeout: float = 600.0
+
+
+@dataclass
+class _Stream:
+    session: Session
+    last_used: float
+
+
+class Tutor:
+    """
+    A teacher and a session per stream.
+
+    Every method may be called from any thread; teaching is done one key frame at a time.
+    """
+
+    def __init__(self, teacher: Teacher, first_student: Student, settings: TutorSettings) -> None:
+        self.settings = settings
+        self._teacher = teacher
+        self._first_student = first_student
+        self._streams: dict[str, _Stream] = {}
+        self._newest: dict[str, KeyFrame] = {}
+        self._work = threading.Lock()
+
+    @property
+    def info(self) -> StudentInfo:
+        """Classes and normalisation of every student of this tutor."""
+        return self._first_student.info
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Ids of the streams that have a session."""
+        return tuple(self._streams)
+
+    def first_student(self, stream_id: str) -> StudentUpdate:
+        """
+        Return the stream's whole student, opening its session where there is none.
+
+        Raise TooManyStreams or BadStreamId.
+        """
+        with self._work:
+            session = self._session(stream_id)
+            return self._encode(session, FULL, stream_id)
+
+    def distill(
+        self, key_frame: KeyFrame, on_progress: OnProgress | None = None,
+    ) -> StudentUpdate:
+        """
+        Label one key frame, teach the stream's student and return what the robot needs.
+
+        Raise TutorError, TeacherError or WireError; whatever ``on_progress`` raises ends the
+        work too. The session then keeps the best weights found so far.
+        """
+        report = on_progress or (lambda progress: None)
+        arrived = time.monotonic()
+        self._newest[key_frame.stream_id] = key_frame
+        report(Progress(Phase.QUEUED))
+        with self._work:
+            if self._newest.get(key_frame.stream_id) is not key_frame:
+                raise Superseded(f'key frame {key_frame.sequence} of {key_frame.stream_id!r}: '
+                                 'a newer one came before its turn')
+            del self._newest[key_frame.stream_id]
+            session = self._session(key_frame.stream_id)
+            started = time.monotonic()
+            report(Progress(Phase.LABELLING))
+            frame = decode_frame(key_frame.encoded)
+            labelling = self._teacher.label(frame, key_frame.stamp * 1e-9)
+            labelled = time.monotonic()
+            report(Progress(Phase.TRAINING))
+            try:
+                lesson = session.learn(
+                    frame, labelling.class_ids, labelling.boxes,
+                    lambda step, metric, loss: report(
+                        Progress(Phase.TRAINING, step, metric, loss)))
+            except ValueError as error:
+                raise BadLabel(f'{self._teacher.name}: {error}') from error
+            trained = time.monotonic()
+            group = session.group_for(
+                key_frame.session_id, key_frame.student_version, lesson.group)
+            return self._encode(
+                session, group, key_frame.stream_id,
+                sequence=key_frame.sequence, stamp=key_frame.stamp, frame_id=key_frame.frame_id,
+                initial_metric=lesson.initial_metric, metric=lesson.metric, steps=lesson.steps,
+                queue_time=started - arrived, teacher_time=labelled - started,
+                training_time=trained - labelled)
+
+    def _session(self, stream_id: str) -> Session:
+        if not 1 <= len(stream_id) <= MAX_STREAM_ID:
+            raise BadStreamId(f'stream id: expected 1 to {MAX_STREAM_ID} characters, '
+                              f'got {len(stream_id)}')
+        now = time.monotonic()
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._make_room(now)
+            session_id = NO_SESSION
+            while session_id == NO_SESSION:
+                session_id = secrets.randbits(64)
+            stream = _Stream(
+                Session(session_id, self._first_student.clone(), self.settings.distill), now)
+            self._streams[stream_id] = stream
+        stream.last_used = now
+        return stream.session
+
+    def _make_room(self, now: float) -> None:
+        if len(self._streams) < self.settings.max_streams:
+            return
+        oldest = min(self._streams, key=lambda name: self._streams[name].last_used)
+        idle = now - self._streams[oldest].last_used
+        if idle < self.settings.idle_timeout:
+            raise TooManyStreams(
+                f'all {self.settings.max_streams} streams were active in the last '
+                f'{self.settings.idle_timeout:g} s')
+        del self._streams[oldest]
+
+    def _encode(
+        self, session: Session, group: str, stream_id: str, *,
+        sequence: int = 0, stamp: int = 0, frame_id: str = '',
+        initial_metric: float = math.nan, metric: float = math.nan, steps: int = 0,
+        queue_time: float = 0.0, teacher_time: float = 0.0, training_time: float = 0.0,
+    ) -> StudentUpdate:
+        """Encode the session's weights and adopt what the robot will decode from them."""
+        tensors = session.student.weights(group)
+        weights = encode_weights(tensors, self.settings.encoding)
+        session.adopt(decode_weights(
+            weights, {name: tuple(tensor.shape) for name, tensor in tensors.items()}))
+        return StudentUpdate(
+            stream_id=stream_id, sequence=sequence, stamp=stamp, frame_id=frame_id,
+            layout_hash=session.student.layout_hash, group=group,
+            session_id=session.session_id,
+            base_version=0 if group == FULL else session.base_version,
+            version=session.version, weights=weights, initial_metric=initial_metric,
+            metric=metric, steps=steps, queue_time=queue_time, teacher_time=teacher_time,
+            training_time=training_time)

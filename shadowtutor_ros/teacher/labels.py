@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Given label maps as a teacher: for labelled videos, and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+import zipfile
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.teacher.protocol import Labelling, TeacherError, TeacherUnavailable
+
+LabelMap = NDArray[np.uint8]
+
+
+class LabelsTeacher:
+    """
+    Label maps of a video, found by the frame's stamp: map number round(stamp * fps).
+
+    ``path`` is a folder of 8-bit PNGs (sorted by name), an ``.npz`` or an ``.h5``/``.hdf5`` with
+    an array ``labels`` NxHxW; values are ids of ``classes``.
+    """
+
+    name = 'labels'
+
+    def __init__(self, path: Path, classes: ClassSet, fps: float) -> None:
+        self.version = str(path)
+        self._path = path
+        self._classes = classes
+        self._fps = fps
+        self._count, self._read = _open(path)
+
+    def label(self, frame: NDArray[np.uint8], stamp: float = 0.0) -> Labelling:
+        """
+        Return the map of the frame at ``stamp`` seconds.
+
+        Raise TeacherError when there is none, or it has another size or unknown ids.
+        """
+        index = round(stamp * self._fps)
+        if not 0 <= index < self._count:
+            raise TeacherError(f'{self._path}: {self._count} label maps at {self._fps:g} per '
+                               f'second, none for the frame at {stamp:g} s')
+        class_ids = self._read(index)
+        where = f'{self._path}: label map {index}'
+        if class_ids.shape != frame.shape[:2]:
+            raise TeacherError(f"{where}: expected the frame's size {frame.shape[:2]}, "
+                               f'got {class_ids.shape}')
+        if class_ids.max() > self._classes.background:
+            raise TeacherError(f'{where}: expected class ids 0 to {self._classes.background}, '
+                               f'got {class_ids.max()}')
+        boxes = _object_boxes(class_ids, self._classes.background)
+        return Labelling(class_ids, boxes, np.ones(len(boxes), np.float32))
+
+
+def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
+    if path.is_dir():
+        files = sorted(path.glob('*.png'))
+        if not files:
+            raise TeacherError(f'{path}: expected PNG label maps, the folder has none')
+        return len(files), lambda index: _read_png(files[index])
+    if not path.is_file():
+        raise TeacherError(f'{path}: expected a folder, .npz or .h5 of label maps: not there')
+    if path.suffix == '.npz':
+        labels = _check(path, _read_npz(path))
+        return len(labels), lambda index: labels[index]
+    if path.suffix in ('.h5', '.hdf5'):
+        stored = _check(path, _open_hdf5(path))
+        return len(stored), lambda index: np.asarray(stored[index], np.uint8)
+    raise TeacherError(f'{path}: expected a folder, .npz or .h5, got {path.suffix!r}')
+
+
+def _read_png(path: Path) -> LabelMap:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 2 or image.dtype != np.uint8:
+        found = 'an unreadable file' if image is None else f'{image.dtype} {image.shape}'
+        raise TeacherError(f'{path}: expected an 8-bit one-channel PNG, got {found}')
+    return np.asarray(image, np.uint8)
+
+
+def _read_npz(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        with np.load(path) as archive:
+            labels: NDArray[np.uint8] | None = (
+                archive.get('labels'))
+            return labels
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise TeacherError(f'{path}: not a readable .npz: {error}') from error
+
+
+def _open_hdf5(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        import h5py
+    except ImportError as error:
+        raise TeacherUnavailable(f'{path}: HDF5 labels need h5py: pip install h5py') from error
+    try:
+        stored: NDArray[np.uint8] | None = h5py.File(path).get('labels')
+        return stored
+    except OSError as error:
+        raise TeacherError(f'{path}: not a readable HDF5 file: {error}') from error
+
+
+def _check(path: Path, labels: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    if labels is None or labels.ndim != 3 or labels.dtype != np.uint8:
+        found = 'none' if labels is None else f'{labels.dtype} {labels.shape}'
+        raise TeacherError(f'{path}: expected an array labels, uint8 NxHxW, got {found}')
+    return labels
+
+
+def _object_boxes(class_ids: LabelMap, background: int) -> NDArray[np.float32]:
+    """Return a box x1, y1, x2, y2 around each connected region of an object class."""
+    boxes = []
+    for class_id in np.unique(class_ids):
+        if class_id != background:
+            region = (class_ids == class_id).astype(np.uint8)
+            _, _, stats, _ = cv2.connectedComponentsWithStats(region)
+            boxes += [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:].tolist()]
+    return np.array(boxes, np.float32).reshape(-1, 4)

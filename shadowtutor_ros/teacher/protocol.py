@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a teacher is: anything that labels a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class TeacherError(Exception):
+    """A teacher cannot be made or cannot label a frame."""
+
+
+class TeacherUnavailable(TeacherError):
+    """A teacher needs software or weights that are not installed."""
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """
+    What a teacher says of one frame.
+
+    ``class_ids`` is HxW uint8 ids of the class set; ``boxes`` Nx4 float32 x1, y1, x2, y2 in
+    pixels of the objects in it, ``scores`` their N confidences, 0-1.
+    """
+
+    class_ids: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+class Teacher(Protocol):
+    """Labels frames; ``name`` and ``version`` (its weights) identify its answers."""
+
+    name: str
+    version: str
+
+    def label(self, frame: NDArray[np.uint8], stamp: float = 0.0) -> Labelling:
+        """Label a BGR uint8 HxWx3 frame of media time ``stamp`` seconds."""

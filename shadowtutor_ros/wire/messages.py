@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between our plain values and the messages of shadowtutor_msgs."""
+
+from __future__ import annotations
+
+from array import array
+import math
+
+from builtin_interfaces.msg import Duration, Time
+from sensor_msgs.msg import CompressedImage
+from shadowtutor_msgs.action import Distill
+from shadowtutor_msgs.msg import StudentUpdate as StudentUpdateMsg, WeightTensor
+from shadowtutor_msgs.srv import GetStudent
+from std_msgs.msg import Header
+
+from shadowtutor_ros.model.student import StudentInfo
+from shadowtutor_ros.wire.errors import CorruptUpdate
+from shadowtutor_ros.wire.key_frame import EncodedFrame
+from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
+from shadowtutor_ros.wire.weights import EncodedWeights, MAX_PAYLOAD, TensorSpec
+
+
+def stamp_from_msg(stamp: Time) -> int:
+    """Return nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def stamp_to_msg(stamp: int) -> Time:
+    """Return the Time of ``stamp`` nanoseconds."""
+    sec, nanosec = divmod(stamp, 1_000_000_000)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def header_to_msg(stamp: int, frame_id: str) -> Header:
+    """Return the Header of ``stamp`` nanoseconds."""
+    return Header(stamp=stamp_to_msg(stamp), frame_id=frame_id)
+
+
+def bytes_to_field(data: bytes) -> array[int]:
+    """Return what a uint8[] field takes without looking at every element."""
+    return array('B', data)
+
+
+def goal_from_key_frame(key_frame: KeyFrame) -> Distill.Goal:
+    """Return the action goal that carries ``key_frame``."""
+    header = header_to_msg(key_frame.stamp, key_frame.frame_id)
+    return Distill.Goal(
+        header=header,
+        stream_id=key_frame.stream_id,
+        sequence=key_frame.sequence,
+        session_id=key_frame.session_id,
+        student_version=key_frame.student_version,
+        key_frame=CompressedImage(
+            header=header, format=key_frame.encoded.format,
+            data=bytes_to_field(key_frame.encoded.data)))
+
+
+def key_frame_from_goal(goal: Distill.Goal) -> KeyFrame:
+    """Return the key frame that an action goal carries."""
+    return KeyFrame(
+        stream_id=goal.stream_id,
+        sequence=goal.sequence,
+        session_id=goal.session_id,
+        student_version=goal.student_version,
+        stamp=stamp_from_msg(goal.header.stamp),
+        frame_id=goal.header.frame_id,
+        encoded=EncodedFrame(goal.key_frame.format, bytes(goal.key_frame.data)))
+
+
+def update_to_msg(update: StudentUpdate) -> StudentUpdateMsg:
+    """Return the message of ``update``."""
+    weights = update.weights
+    return StudentUpdateMsg(
+        header=header_to_msg(update.stamp, update.frame_id),
+        stream_id=update.stream_id,
+        sequence=update.sequence,
+        layout_hash=update.layout_hash,
+        group=update.group,
+        session_id=update.session_id,
+        base_version=update.base_version,
+        version=update.version,
+        initial_metric=update.initial_metric,
+        metric=update.metric,
+        steps=update.steps,
+        queue_time=_duration(update.queue_time),
+        teacher_time=_duration(update.teacher_time),
+        training_time=_duration(update.training_time),
+        encoding=weights.encoding,
+        crc32=weights.crc32,
+        tensors=[WeightTensor(name=t.name, shape=array('I', t.shape), dtype=t.dtype,
+                              scale=t.scale, offset=t.offset, length=t.length)
+                 for t in weights.tensors],
+        payload=bytes_to_field(weights.payload))
+
+
+def update_from_msg(msg: StudentUpdateMsg) -> StudentUpdate:
+    """
+    Return the update of a message; its weights are not checked here.
+
+    Raise CorruptUpdate when the payload is larger than MAX_PAYLOAD or the metric is not 0-1.
+    """
+    if len(msg.payload) > MAX_PAYLOAD:
+        raise CorruptUpdate(f'expected at most {MAX_PAYLOAD} payload bytes, '
+                            f'got {len(msg.payload)}')
+    for name in ('initial_metric', 'metric'):
+        value = getattr(msg, name)
+        if not (math.isnan(value) or 0.0 <= value <= 1.0):
+            raise CorruptUpdate(f'{name}: expected 0 to 1 or NaN, got {value}')
+    tensors = tuple(
+        TensorSpec(t.name, tuple(t.shape), t.dtype, t.scale, t.offset, t.length)
+        for t in msg.tensors)
+    return StudentUpdate(
+        stream_id=msg.stream_id,
+        sequence=msg.sequence,
+        stamp=stamp_from_msg(msg.header.stamp),
+        frame_id=msg.header.frame_id,
+        layout_hash=msg.layout_hash,
+        group=msg.group,
+        session_id=msg.session_id,
+        base_version=msg.base_version,
+        version=msg.version,
+        weights=EncodedWeights(msg.encoding, tensors, bytes(msg.payload), msg.crc32),
+        initial_metric=msg.initial_metric,
+        metric=msg.metric,
+        steps=msg.steps,
+        queue_time=_seconds(msg.queue_time),
+        teacher_time=_seconds(msg.teacher_time),
+        training_time=_seconds(msg.training_time))
+
+
+def fill_first_student(
+    response: GetStudent.Response, update: StudentUpdate, info: StudentInfo,
+) -> GetStudent.Response:
+    """Put a whole student into a GetStudent response and return it."""
+    response.success = True
+    response.student = update_to_msg(update)
+    response.class_names = list(info.class_names)
+    response.class_colours = array('B', [c for colour in info.class_colours for c in colour])
+    response.mean = list(info.mean)
+    response.std = list(info.std)
+    return response
+
+
+def info_from_response(response: GetStudent.Response) -> StudentInfo:
+    """
+    Return the classes and normalisation of a GetStudent response.
+
+    Raise CorruptUpdate when they cannot belong to a student.
+    """
+    names, colours = list(response.class_names), list(response.class_colours)
+    if not 2 <= len(names) <= 255 or len(colours) != 3 * len(names):
+        raise CorruptUpdate('expected 2 to 255 class names with 3 colour bytes each, '
+                            f'got {len(names)} names and {len(colours)} bytes')
+    mean, std = [float(v) for v in response.mean], [float(v) for v in response.std]
+    if not all(math.isfinite(v) for v in mean) or not all(0 < v < math.inf for v in std):
+        raise CorruptUpdate(f'expected finite means and positive stds, got {mean} and {std}')
+    return StudentInfo(
+        tuple(names),
+        tuple((r, g, b) for r, g, b in zip(colours[::3], colours[1::3], colours[2::3])),
+        (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+
+
+def _duration(seconds: float) -> Duration:
+    sec, nanosec = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(sec=sec, nanosec=nanosec)
+
+
+def _seconds(duration: Duration) -> float:
+    return float(duration.sec + duration.nanosec * 1e-9)

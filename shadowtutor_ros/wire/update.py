@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The key frame and its answer as plain values, and the check before weights are swapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from torch import Tensor
+
+from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, Shapes
+from shadowtutor_ros.wire.errors import LayoutMismatch, StaleUpdate
+from shadowtutor_ros.wire.key_frame import EncodedFrame
+from shadowtutor_ros.wire.weights import decode_weights, EncodedWeights
+
+NO_SESSION = 0
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """Distill.action's goal; ``stamp`` is the image's, in nanoseconds."""
+
+    stream_id: str
+    sequence: int
+    session_id: int
+    student_version: int
+    stamp: int
+    frame_id: str
+    encoded: EncodedFrame
+
+
+@dataclass(frozen=True)
+class StudentUpdate:
+    """StudentUpdate.msg; times in seconds."""
+
+    stream_id: str
+    sequence: int
+    stamp: int
+    frame_id: str
+    layout_hash: int
+    group: str
+    session_id: int
+    base_version: int
+    version: int
+    weights: EncodedWeights
+    initial_metric: float = math.nan
+    metric: float = math.nan
+    steps: int = 0
+    queue_time: float = 0.0
+    teacher_time: float = 0.0
+    training_time: float = 0.0
+
+
+def verify_update(
+    update: StudentUpdate,
+    full_shapes: Shapes,
+    group_shapes: Shapes,
+    session_id: int,
+    version: int,
+) -> dict[str, Tensor]:
+    """
+    Check an update against the student that runs and return its decoded tensors.
+
+    ``full_shapes`` are the student's parameters, ``group_shapes`` those of ``update.group``;
+    ``session_id`` and ``version`` are the running weights'. Raise a BadUpdate otherwise:
+    LayoutMismatch, StaleUpdate, CorruptUpdate or NonFiniteUpdate.
+    """
+    if update.group not in GROUPS:
+        raise LayoutMismatch(f'parameter group: expected one of {GROUPS}, got {update.group!r}')
+    if update.layout_hash != (expected := layout_hash(full_shapes)):
+        raise LayoutMismatch(f'expected layout {expected:016x}, got {update.layout_hash:016x}')
+    same_session = update.session_id == session_id
+    if same_session and update.version <= version:
+        raise StaleUpdate(f'expected a version above {version}, got {update.version}')
+    resync = update.group == FULL and update.base_version == 0
+    if not resync:
+        if not same_session:
+            raise StaleUpdate(f'expected session {session_id:016x}, '
+                              f'got {update.session_id:016x} without the whole student')
+        if version < update.base_version:
+            raise StaleUpdate(f'builds on version {update.base_version} or later, '
+                              f'the student runs {version}')
+    return decode_weights(update.weights, group_shapes)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weight codec: named tensors to one checked payload and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import math
+from typing import Any
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shadowtutor_ros.wire.errors import CorruptUpdate, LayoutMismatch, NonFiniteUpdate
+
+FP32 = 'fp32'
+FP16 = 'fp16'
+_DTYPES: dict[str, np.dtype[Any]] = {FP32: np.dtype('<f4'), FP16: np.dtype('<f2')}
+ENCODINGS = tuple(_DTYPES)
+
+MAX_PAYLOAD = 64 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor's place in the payload, as in WeightTensor.msg."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class EncodedWeights:
+    """Tensors as they travel."""
+
+    encoding: str
+    tensors: tuple[TensorSpec, ...]
+    payload: bytes
+    crc32: int
+
+
+def encode_weights(tensors: Mapping[str, Tensor], encoding: str) -> EncodedWeights:
+    """
+    Put the tensors, in their order, into one payload.
+
+    Raise ValueError for an unknown encoding, NonFiniteUpdate when a weight is not finite in it.
+    """
+    if encoding not in _DTYPES:
+        raise ValueError(f'weight encoding: expected one of {ENCODINGS}, got {encoding!r}')
+    dtype = _DTYPES[encoding]
+    specs: list[TensorSpec] = []
+    parts: list[bytes] = []
+    offset = 0
+    with np.errstate(over='ignore'):
+        for name, tensor in tensors.items():
+            data = tensor.detach().cpu().contiguous().numpy().astype(dtype)
+            if not np.isfinite(data).all():
+                raise NonFiniteUpdate(f'{name} is not finite as {encoding}')
+            specs.append(TensorSpec(name, tuple(tensor.shape), dtype.name, 1.0, offset,
+                                    data.nbytes))
+            parts.append(data.tobytes())
+            offset += data.nbytes
+    payload = b''.join(parts)
+    return EncodedWeights(encoding, tuple(specs), payload, zlib.crc32(payload))
+
+
+def decode_weights(
+    weights: EncodedWeights, shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, Tensor]:
+    """
+    Return fp32 tensors by name, exactly those of ``shapes``.
+
+    Raise CorruptUpdate (encoding, checksum, sizes), LayoutMismatch (other names or shapes) or
+    NonFiniteUpdate.
+    """
+    dtype = _DTYPES.get(weights.encoding)
+    if dtype is None:
+        raise CorruptUpdate(
+            f'weight encoding: expected one of {ENCODINGS}, got {weights.encoding!r}')
+    if (crc32 := zlib.crc32(weights.payload)) != weights.crc32:
+        raise CorruptUpdate(f'payload of {len(weights.payload)} bytes: expected CRC-32 '
+                            f'{weights.crc32:08x}, got {crc32:08x}')
+    _check_specs(weights, dtype, shapes)
+    values = np.frombuffer(weights.payload, dtype).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise NonFiniteUpdate(f'{np.count_nonzero(~np.isfinite(values))} of {values.size} '
+                              'weights are not finite')
+    flat = torch.from_numpy(values)
+    sizes = [math.prod(spec.shape) for spec in weights.tensors]
+    return {spec.name: part.view(spec.shape)
+            for spec, part in zip(weights.tensors, torch.split(flat, sizes))}
+
+
+def _check_specs(
+    weights: EncodedWeights, dtype: np.dtype[Any], shapes: Mapping[str, tuple[int, ...]],
+) -> None:
+    offset = 0
+    for spec in weights.tensors:
+        expected = math.prod(spec.shape) * dtype.itemsize
+        if ((spec.dtype, spec.scale, spec.offset, spec.length)
+                != (dtype.name, 1.0, offset, expected)):
+            raise CorruptUpdate(
+                f'{spec.name}: expected {dtype.name} x 1 at {offset}+{expected}, '
+                f'got {spec.dtype} x {spec.scale:g} at {spec.offset}+{spec.length}')
+        offset += expected
+    if offset != len(weights.payload):
+        raise CorruptUpdate(f'expected a payload of {offset} bytes, got {len(weights.payload)}')
+    actual = {spec.name: spec.shape for spec in weights.tensors}
+    if actual != dict(shapes) or len(actual) != len(weights.tensors):
+        odd = sorted(actual.items() ^ dict(shapes).items())
+        raise LayoutMismatch(f'expected {len(shapes)} tensors, got {len(weights.tensors)}; '
+                             f'first difference: {odd[0] if odd else "a repeated name"}')

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+import itertools
+import os
+
+import pytest
+from scene import make_scene, Scene
+import torch
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.model.student import StudentInfo
+from shadowtutor_ros.share import config_file
+
+_DOMAINS = itertools.count(os.getpid())
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """The nodes under test are processes of their own: leave them the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A ROS domain for one test, on this machine alone."""
+    domain = 1 + next(_DOMAINS) % 100
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    return domain
+
+
+@pytest.fixture(scope='session')
+def classes() -> ClassSet:
+    return ClassSet.load(config_file('lvs8', 'classes'))
+
+
+@pytest.fixture(scope='session')
+def info(classes: ClassSet) -> StudentInfo:
+    return StudentInfo(classes.names, classes.colours)
+
+
+@pytest.fixture(scope='session')
+def scene(classes: ClassSet, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """Forty frames of 96x128: a person walks right, a car drives left over a textured ground."""
+    return make_scene(tmp_path_factory.mktemp('scene'), classes, 40)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights near and within objects, and the loss that they scale."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from shadowtutor_ros.distill.loss import distillation_loss, pixel_weights
+
+SIZE = (40, 60)
+
+
+@pytest.mark.parametrize(('box', 'margin', 'rows', 'columns'), [
+    ((20, 10, 40, 30), 0.0, (10, 30), (20, 40)),
+    ((20, 10, 40, 30), 0.075, (8, 32), (18, 42)),  # 1.5 pixels, rounded outwards
+    ((10, 10, 50, 30), 0.075, (8, 32), (7, 53)),  # 3 in width, 1.5 in height
+    ((20.4, 10.4, 20.6, 10.6), 0.0, (10, 11), (20, 21)),
+    ((0, 0, 60, 40), 0.075, (0, 40), (0, 60)),
+    ((-30, -20, 10, 10), 0.075, (0, 13), (0, 13)),
+    ((50, 30, 90, 90), 0.075, (25, 40), (47, 60)),
+    ((20, 10, 20, 10), 0.075, (0, 0), (0, 0)),  # no area
+    ((-30, 5, -20, 15), 0.075, (0, 0), (0, 0)),  # left of the image
+    ((5, -30, 15, -20), 0.075, (0, 0), (0, 0)),  # above
+    ((80, 5, 90, 15), 0.075, (0, 0), (0, 0)),  # right
+    ((5, 80, 15, 90), 0.075, (0, 0), (0, 0)),  # below
+])
+def test_weight_of_one_box(
+    box: tuple[float, ...], margin: float, rows: tuple[int, int], columns: tuple[int, int],
+) -> None:
+    expected = torch.ones(SIZE)
+    expected[slice(*rows), slice(*columns)] = 5
+    weights = pixel_weights(SIZE, np.array([box], np.float32), 5.0, margin)
+    assert weights.dtype == torch.float32
+    assert torch.equal(weights, expected)
+
+
+def test_overlapping_boxes_count_once() -> None:
+    boxes = np.array([[0, 0, 10, 10], [5, 5, 20, 15]], np.float32)
+    expected = torch.ones(SIZE)
+    expected[0:10, 0:10] = 3
+    expected[5:15, 5:20] = 3
+    assert torch.equal(pixel_weights(SIZE, boxes, 3.0, 0.0), expected)
+
+
+def test_without_boxes_every_pixel_weighs_the_same() -> None:
+    boxes = np.zeros((0, 4), np.float32)
+    assert torch.equal(pixel_weights(SIZE, boxes, 5.0, 0.075), torch.ones(SIZE))
+
+
+def test_loss_equals_the_hand_computed() -> None:
+    # Class 0 has probability 1/4, 1/2 and 9/10 at the three pixels.
+    logits = torch.tensor([[0.0, 0.0, math.log(9)], [math.log(3), 0.0, 0.0]]).view(1, 2, 1, 3)
+    label = torch.tensor([[[0, 1, 0]]])
+    weights = torch.tensor([[5.0, 1.0, 5.0]])
+    expected = (5 * math.log(4) + math.log(2) + 5 * math.log(10 / 9)) / 3
+    assert float(distillation_loss(logits, label, weights)) == pytest.approx(expected)
+
+
+def test_loss_is_a_mean_over_all_pixels_not_over_the_weights() -> None:
+    logits, label = torch.zeros(1, 4, 6, 8), torch.ones(1, 6, 8, dtype=torch.long)
+    for weight in (1.0, 5.0):
+        loss = distillation_loss(logits, label, torch.full((6, 8), weight))
+        assert float(loss) == pytest.approx(weight * math.log(4))

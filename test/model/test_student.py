@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A student: reproducible, all-or-nothing in loading, strict about frames."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+import torch
+from torch import Tensor
+
+from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
+from shadowtutor_ros.model.network import StudentNet
+from shadowtutor_ros.model.student import BadFrame, check_frame, Student, StudentInfo
+
+INFO = StudentInfo(('cat', 'dog', 'background'))
+
+
+def _frame(height: int = 20, width: int = 28, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def _copy(student: Student) -> dict[str, Tensor]:
+    return {name: t.clone() for name, t in student.weights(FULL).items()}
+
+
+def _same(student: Student, tensors: dict[str, Tensor]) -> bool:
+    return all(torch.equal(t, tensors[name]) for name, t in student.weights(FULL).items())
+
+
+def test_random_students_are_reproducible() -> None:
+    student = Student.random(INFO, 7)
+    assert _same(Student.random(INFO, 7), _copy(student))
+    assert not _same(Student.random(INFO, 8), _copy(student))
+
+
+def test_random_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    Student.random(INFO, 7)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_network_must_have_the_named_classes() -> None:
+    with pytest.raises(ValueError, match='4 classes'):
+        Student(INFO, StudentNet(4))
+
+
+@pytest.mark.parametrize('fields', [
+    {'class_names': ()},
+    {'class_names': ('x',) * 257},
+    {'class_names': ('x',), 'mean': (1.0, 2.0)},
+    {'class_names': ('x',), 'std': (1.0, 1.0, 1.0, 1.0)},
+], ids=['no class', 'too many for uint8', 'mean', 'std'])
+def test_impossible_info_is_refused(fields: dict[str, tuple[object, ...]]) -> None:
+    with pytest.raises(ValueError, match='expected'):
+        StudentInfo(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize('group', GROUPS)
+def test_load_takes_a_whole_group(group: str) -> None:
+    student, other = Student.random(INFO, 0), Student.random(INFO, 1)
+    before, new = _copy(student), _copy(other)
+    student.load(other.weights(group))
+    loaded = other.weights(group).keys()
+    assert _same(student, {name: (new if name in loaded else before)[name] for name in before})
+
+
+def test_weights_are_live_and_need_no_gradient() -> None:
+    student = Student.random(INFO, 0)
+    mask = student.segment(_frame())
+    bias = student.weights(PARTIAL)['out_conv3.bias']
+    assert not bias.requires_grad
+    bias.copy_(torch.tensor([0.0, 1e9, 0.0]))
+    assert (student.segment(_frame()) == 1).all()
+    assert (mask != 1).any()
+
+
+@pytest.mark.parametrize(('name', 'shape', 'error'), [
+    ('sb7.weight', (1,), KeyError),
+    ('out_conv3.bias', (4,), ValueError),
+    ('out_conv3.weight', (32, 3, 1, 1), ValueError),
+    ('out_conv3.weight', (3, 32), ValueError),
+    ('out_conv3.bias', (1,), ValueError),  # would broadcast
+])
+def test_load_changes_nothing_when_one_tensor_does_not_fit(
+    name: str, shape: tuple[int, ...], error: type[Exception],
+) -> None:
+    student = Student.random(INFO, 0)
+    before = _copy(student)
+    tensors = _copy(Student.random(INFO, 1))
+    tensors.pop(name, None)
+    tensors[name] = torch.zeros(shape)  # last: the others would be in place already
+    with pytest.raises(error, match=name):
+        student.load(tensors)
+    assert _same(student, before)
+
+
+def test_clone_is_independent() -> None:
+    student = Student.random(INFO, 0)
+    before = _copy(student)
+    clone = student.clone()
+    assert clone.info == student.info
+    assert _same(clone, before)
+    clone.load(Student.random(INFO, 1).weights(FULL))
+    assert _same(student, before)
+
+
+def test_layout_hash_is_the_networks_not_the_weights() -> None:
+    assert Student.random(INFO, 0).layout_hash == Student.random(INFO, 1).layout_hash
+    other = StudentInfo(('cat', 'background'))
+    assert Student.random(INFO, 0).layout_hash != Student.random(other, 0).layout_hash
+
+
+def test_prepare_normalises_blue_green_red() -> None:
+    info = StudentInfo(('x',), mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0))
+    frame = np.array([[[10, 20, 30], [11, 24, 22]]], np.uint8)
+    prepared = Student.random(info, 0).prepare(frame)
+    assert prepared.shape == (1, 3, 1, 2)
+    assert prepared[0, :, 0].T.tolist() == [[0, 0, 0], [1, 2, -2]]
+
+
+@pytest.mark.parametrize('size', [(1, 1), (7, 5), (32, 32), (33, 65)], ids=str)
+def test_segment_is_the_argmax_of_the_logits(size: tuple[int, int]) -> None:
+    student, frame = Student.random(INFO, 0), _frame(*size)
+    with torch.no_grad():
+        logits = student.network(student.prepare(frame))
+    mask = student.segment(frame)
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, logits[0].argmax(0).numpy())
+
+
+def test_segment_takes_any_memory_layout() -> None:
+    student, frame = Student.random(INFO, 0), _frame()
+    flipped = frame[:, ::-1]
+    assert not flipped.flags.c_contiguous
+    assert np.array_equal(student.segment(flipped), student.segment(flipped.copy()))
+
+
+@pytest.mark.parametrize('frame', [
+    np.zeros((8, 8), np.uint8),
+    np.zeros((8, 8, 1), np.uint8),
+    np.zeros((8, 8, 4), np.uint8),
+    np.zeros((8, 8, 3), np.float32),
+    np.zeros((8, 8, 3), np.int8),
+    np.zeros((8, 8, 3), np.uint16),
+    np.zeros((0, 0, 3), np.uint8),
+    np.zeros((0, 8, 3), np.uint8),
+    np.zeros((8, 0, 3), np.uint8),
+    np.zeros((1, 8, 8, 3), np.uint8),
+], ids=lambda frame: f'{frame.dtype}{frame.shape}')
+def test_other_arrays_are_refused(frame: NDArray[np.uint8]) -> None:
+    student = Student.random(INFO, 0)
+    for refuse in (check_frame, student.prepare, student.segment):
+        with pytest.raises(BadFrame, match='expected a BGR uint8 image'):
+            refuse(frame)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+import yaml
+
+from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.nodes.parameters import declare, Parameter, ParameterError
+from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
+from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
+from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
+from shadowtutor_ros.share import config_file
+
+TABLES = {'student': STUDENT_PARAMETERS, 'tutor': TUTOR_PARAMETERS, 'replay': REPLAY_PARAMETERS}
+
+
+def read(name: str) -> dict[str, dict[str, dict[str, object]]]:
+    content: dict[str, dict[str, dict[str, object]]] = yaml.safe_load(
+        config_file(name).read_text())
+    return content
+
+
+@pytest.mark.parametrize('node', TABLES)
+def test_the_shipped_yaml_is_the_declared_defaults(node: str) -> None:
+    values = read(node)['/**']['ros__parameters']
+    assert values == {p.name: p.default for p in TABLES[node]}
+    for p in TABLES[node]:
+        assert type(values[p.name]) is type(p.default), p.name
+
+
+@pytest.mark.parametrize('node', TABLES)
+def test_every_parameter_is_described_and_bounded(node: str) -> None:
+    for p in TABLES[node]:
+        assert p.description.endswith('.'), p.name
+        if isinstance(p.default, (int, float)) and not isinstance(p.default, bool):
+            assert p.minimum is not None, p.name
+            assert p.maximum is not None, p.name
+            assert p.minimum <= p.default <= p.maximum, p.name
+        if p.choices:
+            assert p.default in p.choices, p.name
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    tutor = read('paper')['/**/tutor']['ros__parameters']
+    paper = asdict(DistillSettings.paper())
+    assert {name: paper[name] for name in tutor if name in paper} == {
+        name: value for name, value in tutor.items() if name in paper}
+    assert {'threshold', 'max_updates', 'learning_rate', 'group'} <= tutor.keys()
+    student = read('paper')['/**/student']['ros__parameters']
+    names = {p.name for p in STUDENT_PARAMETERS}
+    assert student.keys() <= names
+    assert tutor.keys() <= {p.name for p in TUTOR_PARAMETERS}
+
+
+@pytest.fixture
+def context(domain_id: int) -> Iterator[Context]:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+TABLE = (
+    Parameter('speed', 0.5, 'A number.', 0.0, 1.0),
+    Parameter('mode', 'slow', 'A choice.', choices=('slow', 'fast')),
+)
+
+
+def node_with(context: Context, **values: object) -> Node:
+    return Node('test', context=context, parameter_overrides=[
+        RosParameter(name, value=value) for name, value in values.items()])
+
+
+@pytest.mark.ros
+def test_values_come_from_overrides_and_defaults(context: Context) -> None:
+    node = node_with(context, speed=0.25)
+    assert declare(node, TABLE) == {'speed': 0.25, 'mode': 'slow'}
+    assert node.describe_parameter('mode').additional_constraints == 'one of: slow, fast'
+    assert node.describe_parameter('speed').read_only
+    node.destroy_node()
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(('values', 'error', 'message'), [
+    ({'mode': 'medium'}, ParameterError, "mode: expected one of slow, fast, got 'medium'"),
+    ({'sped': 0.1}, ParameterError, "unknown parameter 'sped': expected one of mode, speed"),
+    ({'speed': 2.0}, InvalidParameterValueException, 'speed'),
+    ({'speed': 'much'}, InvalidParameterTypeException, 'speed'),
+])
+def test_bad_values_are_named(
+    context: Context, values: dict[str, object], error: type[Exception], message: str,
+) -> None:
+    node = node_with(context, **values)
+    with pytest.raises(error, match=message):
+        declare(node, TABLE)
+    node.destroy_node()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from scene import Scene
+from sensor_msgs.msg import CompressedImage, Image
+from shadowtutor_msgs.msg import StudentStatus
+
+from shadowtutor_ros.demo.collector import Collector, LOSSLESS
+from shadowtutor_ros.model.checkpoint import save_checkpoint
+from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.nodes.student_node import StudentNode
+from shadowtutor_ros.wire.images import image_from_array
+from shadowtutor_ros.wire.messages import header_to_msg
+
+pytestmark = pytest.mark.ros
+
+TIMEOUT = 30.0
+
+
+class Camera:
+    """Publishes what it is told and sees what the student makes of it."""
+
+    def __init__(self, node: Node, collector: Collector, type_: type, topic: str) -> None:
+        self.collector = collector
+        self.publisher = node.create_publisher(type_, topic, QoSProfile(depth=10))
+        self.stamp = 0
+
+    def send(self, msg: Image | CompressedImage) -> int:
+        self.stamp += 1
+        msg.header = header_to_msg(self.stamp, 'camera')
+        self.publisher.publish(msg)
+        return self.stamp
+
+    def mask_of(self, msg: Image | CompressedImage) -> np.ndarray:
+        stamp = self.send(msg)
+        received = self.collector.next_mask(TIMEOUT)
+        assert received is not None
+        assert received[0] == stamp
+        return received[1]
+
+    def rejects(self, msg: Image | CompressedImage, message: str) -> None:
+        before = self.collector.status.frames_rejected if self.collector.status else 0
+        self.send(msg)
+        status = self.collector.wait_for_status(
+            lambda s: s.frames_rejected > before, TIMEOUT)
+        assert status is not None
+        assert message in status.detail
+
+
+@pytest.fixture
+def student(info: StudentInfo) -> Student:
+    return Student.random(info, 5)
+
+
+@pytest.fixture
+def camera(
+    domain_id: int, tmp_path: Path, student: Student, request: pytest.FixtureRequest,
+) -> Iterator[Camera]:
+    """A student node with a checkpoint and no tutor, in this process."""
+    transport = getattr(request, 'param', 'raw')
+    type_, topic = ((Image, '/image') if transport == 'raw'
+                    else (CompressedImage, '/image/compressed'))
+    path = tmp_path / 'student.safetensors'
+    save_checkpoint(student, path)
+    overrides = {f'qos_overrides.{topic}.subscription': {'reliability': 'reliable'},
+                 'qos_overrides./student/mask.publisher': LOSSLESS}
+    arguments = ['--ros-args', '-p', f'checkpoint:={path}', '-p', 'status_period:=0.05',
+                 '-p', f'image_transport:={transport}']
+    for name, values in overrides.items():
+        for policy, value in values.items():
+            arguments += ['-p', f'{name}.{policy}:={value}']
+    rclpy.init(args=arguments, domain_id=domain_id)
+    with Collector('/student', domain_id) as collector:
+        node, publisher = StudentNode(), rclpy.create_node('camera', use_global_arguments=False)
+        camera = Camera(publisher, collector, type_, topic)
+        executor = MultiThreadedExecutor(2)
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin)
+        thread.start()
+        assert collector.wait_for_status(
+            lambda s: s.state == StudentStatus.RUNNING
+            and camera.publisher.get_subscription_count() == 1, TIMEOUT) is not None
+        yield camera
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+        publisher.destroy_node()
+    rclpy.shutdown()
+
+
+def image(pixels: np.ndarray, encoding: str) -> Image:
+    return image_from_array(pixels, encoding, header_to_msg(0, ''))
+
+
+def test_bad_images_are_counted_and_the_next_good_one_is_segmented(
+    camera: Camera, student: Student, scene: Scene,
+) -> None:
+    frame = scene.frames[0]
+    good = image(frame, 'bgr8')
+    expected = student.segment(frame)
+    np.testing.assert_array_equal(camera.mask_of(good), expected)
+
+    camera.rejects(image(frame, '16SC3'), 'encoding: expected one of bgr8')
+    camera.rejects(Image(encoding='bgr8'), 'image of 0x0 has no pixels')
+    truncated = image(frame, 'bgr8')
+    truncated.data = truncated.data[:1000]
+    camera.rejects(truncated, 'got rows of 384 and 1000 bytes')
+
+    np.testing.assert_array_equal(camera.mask_of(good), expected)
+    rgba = cv2.cvtColor(frame, cv2.COLOR_BGR2RGBA)
+    np.testing.assert_array_equal(camera.mask_of(image(rgba, 'rgba8')), expected)
+
+
+@pytest.mark.parametrize('camera', ['compressed'], indirect=True)
+def test_compressed_images(camera: Camera, student: Student, scene: Scene) -> None:
+    frame = scene.frames[0]
+    png = cv2.imencode('.png', frame)[1].tobytes()
+    jpeg = cv2.imencode('.jpg', frame)[1].tobytes()
+    expected = student.segment(frame)
+
+    def message(format_: str, data: bytes) -> CompressedImage:
+        return CompressedImage(format=format_, data=array('B', data))
+
+    np.testing.assert_array_equal(camera.mask_of(message('png', png)), expected)
+    camera.rejects(message('bgr8; jpeg compressed bgr8', jpeg[:-200]), 'truncated')
+    camera.rejects(message('bgr8; tiff', png), "expected jpeg or png, got 'bgr8; tiff'")
+    camera.rejects(message('jpeg', b''), 'nothing')
+    np.testing.assert_array_equal(
+        camera.mask_of(message('bgr8; png compressed ', png)), expected)

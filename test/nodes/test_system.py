@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tutor, student and replay as processes of their own, over DDS."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+import signal
+
+import numpy as np
+import pytest
+from scene import Scene
+from shadowtutor_msgs.msg import StudentStatus
+import torch
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.demo.collector import Collector, LOSSLESS
+from shadowtutor_ros.demo.processes import NodeProcess, ProcessDied
+from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.model.checkpoint import save_checkpoint
+from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.runtime.link import LocalLink
+from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
+from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
+from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
+from shadowtutor_ros.teacher.labels import LabelsTeacher
+
+pytestmark = pytest.mark.ros
+
+CAMERA, MASK = '/camera', '/student/mask'
+START = 60.0  # seconds that a process may take to be there on a busy machine
+LOSSLESS_STUDENT = {
+    **{f'qos_overrides.{CAMERA}.subscription.{k}': v for k, v in LOSSLESS.items()},
+    **{f'qos_overrides.{MASK}.publisher.{k}': v for k, v in LOSSLESS.items()}}
+LOSSLESS_REPLAY = {
+    **{f'qos_overrides.{CAMERA}.publisher.{k}': v for k, v in LOSSLESS.items()},
+    **{f'qos_overrides.{MASK}.subscription.{k}': v for k, v in LOSSLESS.items()}}
+
+
+@dataclass
+class System:
+    """Starts nodes and sees what the student publishes."""
+
+    stack: ExitStack
+    logs: Path
+    scene: Scene
+    collector: Collector
+
+    def tutor(self, **parameters: object) -> NodeProcess:
+        return self._start('tutor_node', {
+            'teacher': 'labels', 'teacher_weights': str(self.scene.label_maps),
+            'labels_fps': self.scene.fps, 'threads': 1, 'max_updates': 4,
+            'cold_start_updates': 4, **parameters})
+
+    def student(self, **parameters: object) -> NodeProcess:
+        return self._start('student_node', {
+            'stream_id': 'test', 'threads': 1, 'status_period': 0.1, **LOSSLESS_STUDENT,
+            **parameters}, {'image': CAMERA})
+
+    def replay(self, **parameters: object) -> NodeProcess:
+        return self._start('replay_node', {
+            'source': str(self.scene.video), 'stamps': 'media', **LOSSLESS_REPLAY,
+            **parameters}, {'image': CAMERA, 'mask': MASK})
+
+    def wait(self, wanted: Callable[[StudentStatus], bool]) -> StudentStatus:
+        status = self.collector.wait_for_status(wanted, START)
+        assert status is not None, f'never seen; the last status is {self.collector.status}'
+        return status
+
+    def masks(self, count: int) -> list[tuple[int, np.ndarray]]:
+        received = []
+        for index in range(count):
+            mask = self.collector.next_mask(START)
+            assert mask is not None, f'no mask {index}'
+            received.append(mask)
+        return received
+
+    def _start(
+        self, module: str, parameters: dict[str, object],
+        remappings: dict[str, str] | None = None,
+    ) -> NodeProcess:
+        process = NodeProcess(module, parameters, self.logs / f'{module}.log', remappings)
+        return self.stack.enter_context(process)
+
+
+@pytest.fixture
+def system(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[System]:
+    with ExitStack() as stack:
+        collector = stack.enter_context(Collector('/student', domain_id))
+        yield System(stack, tmp_path, scene, collector)
+
+
+@pytest.mark.parametrize(('key_frame_format', 'weight_encoding', 'delay'), [
+    ('jpeg', 'fp16', 1), ('raw', 'fp32', 2)])
+def test_the_masks_are_those_of_one_process_bit_for_bit(
+    system: System, classes: ClassSet, info: StudentInfo, key_frame_format: str,
+    weight_encoding: str, delay: int,
+) -> None:
+    from shadowtutor_ros.runtime.student import KeyFrameSettings
+    scene = system.scene
+    tutor = Tutor(LabelsTeacher(scene.label_maps, classes, scene.fps), Student.random(info, 7),
+                  TutorSettings(DistillSettings(max_updates=4, cold_start_updates=4),
+                                weight_encoding))
+    first = tutor.first_student('test')
+    loop = StudentLoop(
+        student_from_update(first, info),
+        Scheduler(ScheduleSettings(2, 8, policy=PACED, update_delay=delay)), LocalLink(tutor),
+        'test', KeyFrameSettings(key_frame_format), first.session_id, first.version)
+    expected = []
+    for index, frame in enumerate(scene.frames):
+        expected.append(loop.segment(frame, scene.stamp(index)))
+        loop.settle()
+
+    system.tutor(seed=7, weight_encoding=weight_encoding)
+    system.student(policy='paced', min_stride=2, max_stride=8, update_delay=delay,
+                   goal_timeout=START, key_frame_format=key_frame_format)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(pace='lockstep')
+    received = system.masks(len(expected))
+    for index, (stamp, mask) in enumerate(received):
+        assert stamp == scene.stamp(index)
+        np.testing.assert_array_equal(mask, expected[index], f'frame {index}')
+    status = system.wait(lambda s: s.updates_applied == loop.counters.updates_applied)
+    assert status.frames_processed == len(expected)
+    for name in ('key_frames', 'distillation_steps', 'bytes_up', 'bytes_down', 'failures'):
+        assert getattr(status, name) == getattr(loop.counters, name), name
+    assert status.failures == 0
+    assert status.key_frames > 5
+
+
+def test_the_student_survives_its_tutor_and_learns_from_the_next(system: System) -> None:
+    tutor = system.tutor()
+    system.student(min_stride=2, max_stride=4, goal_timeout=1.0)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True, stamps='media', fps=25.0, source=str(system.scene.video))
+    before = system.wait(lambda s: s.updates_applied >= 2)
+
+    assert tutor.stop(signal.SIGKILL) == -signal.SIGKILL
+    failed = system.wait(lambda s: s.link == StudentStatus.LINK_FAILED)
+    assert 'tutor' in failed.detail
+    alone = system.wait(lambda s: s.frames_processed >= failed.frames_processed + 20)
+    assert alone.updates_applied == failed.updates_applied
+    assert alone.session_id == before.session_id
+
+    system.tutor()
+    healed = system.wait(lambda s: s.updates_applied >= failed.updates_applied + 2)
+    assert healed.session_id != before.session_id
+    assert healed.updates_rejected == 0
+
+
+def test_a_student_with_a_checkpoint_needs_no_tutor(
+    system: System, info: StudentInfo, tmp_path: Path,
+) -> None:
+    student = Student.random(info, 3)
+    path = tmp_path / 'student.safetensors'
+    save_checkpoint(student, path)
+    system.student(checkpoint=str(path))
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(pace='lockstep', frames=5)
+    torch.set_num_threads(1)
+    for (_, mask), frame in zip(system.masks(5), system.scene.frames):
+        np.testing.assert_array_equal(mask, student.segment(frame))
+    status = system.wait(lambda s: s.frames_processed == 5)
+    assert 'no tutor at /tutor/distill' in status.detail
+    assert (status.link, status.session_id) == (StudentStatus.LINK_FAILED, 0)
+
+
+def test_a_student_without_anything_says_what_it_waits_for(system: System) -> None:
+    system.student()
+    status = system.wait(lambda s: True)
+    assert status.state == StudentStatus.WAITING
+    assert status.detail == 'asks /tutor for the first student'
+    system.tutor()
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+
+
+@pytest.mark.parametrize(('start', 'message'), [
+    (lambda s: s.tutor(teacher_weights='/nowhere'), '/nowhere: expected a folder'),
+    (lambda s: s.tutor(teacher='oracle'), 'teacher: expected one of'),
+    (lambda s: s.tutor(classes='lvs9'), 'lvs9.yaml'),
+    (lambda s: s.student(checkpoint='/nowhere.safetensors'), 'no such student checkpoint'),
+    (lambda s: s.student(min_stride=9, max_stride=8), '1 <= min_stride <= max_stride'),
+    (lambda s: s.student(speed=1), "unknown parameter 'speed'"),
+    (lambda s: s.replay(source='/nowhere.avi'), 'no such video file'),
+])
+def test_a_node_that_cannot_start_says_why(
+    system: System, start: Callable[[System], NodeProcess], message: str,
+) -> None:
+    process = start(system)
+    assert process._process is not None
+    assert process._process.wait(START) == 1
+    with pytest.raises(ProcessDied) as error:
+        process.check()
+    assert message in str(error.value)
+    assert 'Traceback' not in str(error.value)

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+from dataclasses import replace
+import zlib
+
+import numpy as np
+import pytest
+from scene import Scene
+import torch
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.model.groups import FULL, PARTIAL
+from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
+from shadowtutor_ros.runtime.link import Link, LinkFailure, LocalLink, Reply
+from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
+from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
+from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
+from shadowtutor_ros.teacher.labels import LabelsTeacher
+from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
+
+SCHEDULE = ScheduleSettings(min_stride=2, max_stride=8, policy=PACED, update_delay=1)
+
+
+def make_tutor(
+    scene: Scene, classes: ClassSet, info: StudentInfo, settings: TutorSettings | None = None,
+) -> Tutor:
+    teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
+    settings = settings or TutorSettings(DistillSettings(max_updates=2, cold_start_updates=2))
+    return Tutor(teacher, Student.random(info, 0), settings)
+
+
+def make_loop(tutor: Tutor, link: Link, quality: int = 90) -> StudentLoop:
+    first = tutor.first_student('test')
+    return StudentLoop(
+        student_from_update(first, tutor.info), Scheduler(SCHEDULE), link, 'test',
+        KeyFrameSettings(quality=quality), first.session_id, first.version)
+
+
+def run(loop: StudentLoop, scene: Scene, indices: range) -> None:
+    for index in indices:
+        loop.segment(scene.frames[index], scene.stamp(index))
+        loop.settle()
+
+
+def weights_of(student: Student) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in student.weights(FULL).items()}
+
+
+def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+class Tampered:
+    """A link whose replies pass through ``change`` once, for the key frame numbered ``at``."""
+
+    def __init__(self, link: Link, at: int, change: Callable[[StudentUpdate], Reply]) -> None:
+        self.link, self.at, self.change = link, at, change
+        self.sequence = 0
+
+    def send(self, key_frame: KeyFrame) -> None:
+        self.sequence = key_frame.sequence
+        self.link.send(key_frame)
+
+    def receive(self, wait: bool) -> Reply | None:
+        reply = self.link.receive(wait)
+        if self.sequence == self.at and isinstance(reply, StudentUpdate):
+            return self.change(reply)
+        return reply
+
+
+def flip_a_byte(update: StudentUpdate) -> Reply:
+    payload = bytearray(update.weights.payload)
+    payload[1000] ^= 0x10
+    return replace(update, weights=replace(update.weights, payload=bytes(payload)))
+
+
+def poison(update: StudentUpdate) -> Reply:
+    payload = bytearray(update.weights.payload)
+    payload[:2] = np.array([np.nan], '<f2').tobytes()
+    return replace(update, weights=replace(
+        update.weights, payload=bytes(payload), crc32=zlib.crc32(payload)))
+
+
+BAD_UPDATES = [
+    pytest.param(flip_a_byte, 'CorruptUpdate', id='flipped byte'),
+    pytest.param(poison, 'NonFiniteUpdate', id='NaN'),
+    pytest.param(lambda u: replace(u, layout_hash=u.layout_hash ^ 1), 'LayoutMismatch',
+                 id='wrong layout hash'),
+    pytest.param(lambda u: replace(u, base_version=u.version), 'StaleUpdate', id='stale base'),
+    pytest.param(lambda u: replace(u, version=1), 'StaleUpdate', id='old version'),
+    pytest.param(lambda u: LinkFailure('lost'), 'lost', id='lost'),
+]
+
+
+@pytest.mark.parametrize(('change', 'error'), BAD_UPDATES)
+def test_a_bad_update_leaves_the_old_weights_and_the_next_one_heals(
+    change: Callable[[StudentUpdate], Reply], error: str, scene: Scene, classes: ClassSet,
+    info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    link = Tampered(LocalLink(tutor), 2, change)
+    loop = make_loop(tutor, link)
+    index = 0
+    while loop.counters.key_frames < 2:
+        before, version = weights_of(loop.student), loop.version
+        run(loop, scene, range(index, index + 1))
+        index += 1
+    assert loop.counters.failures == 1
+    assert loop.counters.updates_rejected == (error != 'lost')
+    assert loop.counters.failed
+    assert loop.counters.detail.startswith(error)
+    assert loop.version == version == 1
+    assert_same_weights(weights_of(loop.student), before)
+
+    while loop.counters.key_frames < 3:
+        run(loop, scene, range(index, index + 1))
+        index += 1
+    assert loop.counters.updates_applied == 2
+    assert not loop.counters.failed
+    assert loop.version == 3
+    session = tutor._streams['test'].session
+    assert_same_weights(weights_of(loop.student), weights_of(session.student))
+
+
+@pytest.mark.parametrize('encoding', ['fp16', 'fp32'])
+@pytest.mark.parametrize('cold_start_group', [PARTIAL, FULL])
+def test_tutor_and_robot_stay_bit_identical_whatever_is_lost(
+    encoding: str, cold_start_group: str, scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info, TutorSettings(
+        DistillSettings(threshold=0.3, max_updates=2, cold_start_updates=2,
+                        cold_start_group=cold_start_group), encoding))
+    lost = np.random.default_rng(1).random(100) < 0.4
+
+    class Lossy(Tampered):
+        def receive(self, wait: bool) -> Reply | None:
+            reply = self.link.receive(wait)
+            return LinkFailure('lost') if lost[self.sequence] else reply
+
+    loop = make_loop(tutor, Lossy(LocalLink(tutor), 0, lambda update: update))
+    session = tutor._streams['test'].session
+    for index in range(len(scene.frames)):
+        applied = loop.counters.updates_applied
+        run(loop, scene, range(index, index + 1))
+        if loop.counters.updates_applied > applied:
+            assert loop.version == session.version
+            assert_same_weights(weights_of(loop.student), weights_of(session.student))
+    assert loop.counters.failures > 0
+    assert loop.counters.updates_applied > 3
+
+
+def test_a_restarted_tutor_sends_the_whole_student(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    link = LocalLink(tutor)
+    loop = make_loop(tutor, link)
+    run(loop, scene, range(10))
+    old_session = loop.session_id
+    groups = []
+
+    class Watched(Tampered):
+        def receive(self, wait: bool) -> Reply | None:
+            reply = self.link.receive(wait)
+            if isinstance(reply, StudentUpdate):
+                groups.append(reply.group)
+            return reply
+
+    tutor = make_tutor(scene, classes, info)
+    loop._link = Watched(LocalLink(tutor), 0, lambda update: update)
+    run(loop, scene, range(10, 30))
+    assert groups[0] == FULL
+    assert set(groups[1:]) == {PARTIAL}
+    assert loop.session_id != old_session
+    assert_same_weights(
+        weights_of(loop.student), weights_of(tutor._streams['test'].session.student))
+
+
+def test_teaching_helps(scene: Scene, classes: ClassSet, info: StudentInfo) -> None:
+    from shadowtutor_ros.distill.metric import mean_iou_of_masks
+    tutor = make_tutor(scene, classes, info, TutorSettings(DistillSettings(max_updates=16)))
+    loop = make_loop(tutor, LocalLink(tutor))
+    wild = Student.random(info, 0)
+    taught, alone = [], []
+    for index, (frame, label) in enumerate(zip(scene.frames, scene.labels)):
+        taught.append(mean_iou_of_masks(
+            loop.segment(frame, scene.stamp(index)), label, len(classes)))
+        loop.settle()
+        alone.append(mean_iou_of_masks(wild.segment(frame), label, len(classes)))
+    assert np.mean(taught[10:]) > np.mean(alone[10:]) + 0.3
+
+
+def test_traffic_and_staleness_are_counted(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    loop = make_loop(tutor, LocalLink(tutor))
+    run(loop, scene, range(1))
+    assert loop.counters.bytes_down == 103_465 * 2  # the partial set in fp16
+    assert 0 < loop.counters.bytes_up < scene.frames[0].nbytes
+    run(loop, scene, range(1, 2))
+    assert loop.staleness() == (1, pytest.approx(1 / scene.fps))
+
+
+def test_a_bad_frame_changes_nothing(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    loop = make_loop(tutor, LocalLink(tutor))
+    with pytest.raises(BadFrame, match=r'expected .* HxWx3 .* got uint8 \(4, 4, 4\)'):
+        loop.segment(np.zeros((4, 4, 4), np.uint8))
+    assert (loop.counters.frames, loop.counters.key_frames) == (0, 0)
+
+
+def test_the_camera_may_change_its_resolution(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    loop = make_loop(tutor, LocalLink(tutor))
+    for size in [(96, 128), (33, 65), (1, 1), (96, 128)]:
+        assert loop.segment(np.zeros((*size, 3), np.uint8)).shape == size
+        loop.settle()

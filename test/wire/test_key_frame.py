@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key frames: exact or close on the way there, refused by name when they are not whole."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import cv2
+from hypothesis import given, settings, strategies as st
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+import pytest
+
+from shadowtutor_ros.wire.errors import BadKeyFrame, WireError
+from shadowtutor_ros.wire.key_frame import (
+    decode_frame,
+    encode_frame,
+    EncodedFrame,
+    FORMATS,
+    JPEG,
+    MAX_PIXELS,
+    PNG,
+    RAW,
+)
+
+
+def _frame(height: int = 24, width: int = 30) -> NDArray[np.uint8]:
+    """Return a smooth picture whose channels differ."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack((
+        255 * rows / height, 255 * columns / width, 127 + 100 * np.sin(rows / 9 + columns / 7),
+    ), axis=-1).astype(np.uint8)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return (struct.pack('>I', len(content)) + kind + content
+            + struct.pack('>I', zlib.crc32(kind + content)))
+
+
+def _png_header(height: int, width: int) -> bytes:
+    """Return a small PNG that claims any size."""
+    header = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+    return (b'\x89PNG\r\n\x1a\n' + _chunk(b'IHDR', header)
+            + _chunk(b'IDAT', zlib.compress(bytes(100))) + _chunk(b'IEND', b''))
+
+
+def _jpeg_header(height: int, width: int) -> bytes:
+    """Return a small JPEG that claims any size up to 65535."""
+    data = encode_frame(_frame(), JPEG).data
+    at = data.index(b'\xff\xc0') + 5
+    return data[:at] + struct.pack('>HH', height, width) + data[at + 4:]
+
+
+@pytest.mark.parametrize('size', [(1, 1), (7, 5), (24, 30), (33, 65)], ids=str)
+@pytest.mark.parametrize('format', [PNG, RAW])
+def test_png_and_raw_are_lossless(format: str, size: tuple[int, int]) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    encoded = encode_frame(frame, format)
+    decoded = decode_frame(encoded)
+    assert decoded.dtype == np.uint8
+    assert np.array_equal(decoded, frame)
+
+
+@pytest.mark.parametrize('size', [(24, 30), (33, 65)], ids=str)
+def test_jpeg_is_close_and_keeps_the_channel_order(size: tuple[int, int]) -> None:
+    frame = _frame(*size)
+    decoded = decode_frame(encode_frame(frame, JPEG, 95))
+    assert decoded.shape == frame.shape
+    assert np.abs(decoded.astype(int) - frame).mean() < 3
+
+
+def test_jpeg_quality_buys_bytes() -> None:
+    sizes = [len(encode_frame(_frame(), JPEG, quality).data) for quality in (10, 50, 95)]
+    assert sizes == sorted(set(sizes))
+
+
+def test_formats_as_they_travel() -> None:
+    assert [encode_frame(_frame(), f).format for f in FORMATS] == [
+        'jpeg', 'png', 'raw; bgr8; 24x30']
+    assert encode_frame(_frame(), RAW).data == _frame().tobytes()
+
+
+@pytest.mark.parametrize('format', FORMATS)
+def test_any_memory_layout_is_encoded(format: str) -> None:
+    flipped = _frame()[::-1, ::-1]
+    assert encode_frame(flipped, format) == encode_frame(flipped.copy(), format)
+
+
+@pytest.mark.parametrize('format', FORMATS)
+def test_decoded_frame_is_the_callers_own(format: str) -> None:
+    encoded = encode_frame(_frame(), format)
+    decoded = decode_frame(encoded)
+    decoded[:] = 0
+    assert decode_frame(encoded).any()
+
+
+@pytest.mark.parametrize('format', ['', 'bmp', 'JPEG', 'jpeg ', 'raw; bgr8; 24x30'])
+def test_unknown_format_is_not_encoded(format: str) -> None:
+    with pytest.raises(ValueError, match='key-frame format'):
+        encode_frame(_frame(), format)
+
+
+@pytest.mark.parametrize('format', [
+    '', 'bmp', 'JPEG', 'raw', 'raw; rgb8; 24x30', 'raw; bgr8; 24x', 'raw; bgr8; -24x30',
+    'raw; bgr8; 24x30 ', 'raw; bgr8; 0000024x30'])
+def test_unknown_format_is_not_decoded(format: str) -> None:
+    with pytest.raises(BadKeyFrame, match='expected jpeg, png or raw'):
+        decode_frame(EncodedFrame(format, _frame().tobytes()))
+
+
+@pytest.mark.parametrize('format', [JPEG, PNG])
+def test_every_truncation_is_refused(format: str) -> None:
+    data = encode_frame(_frame(), format).data
+    for length in range(len(data)):
+        with pytest.raises(BadKeyFrame):
+            decode_frame(EncodedFrame(format, data[:length]))
+
+
+@pytest.mark.parametrize('missing', [1, 2, 100])
+def test_jpeg_without_its_end_is_refused_whatever_the_decoder_would_fill_in(missing: int) -> None:
+    data = encode_frame(_frame(), JPEG).data[:-missing]
+    with pytest.raises(BadKeyFrame, match='no end marker'):
+        decode_frame(EncodedFrame(JPEG, data))
+
+
+def test_zeros_behind_a_jpeg_are_padding() -> None:
+    encoded = encode_frame(_frame(), JPEG)
+    padded = EncodedFrame(JPEG, encoded.data + bytes(7))
+    assert np.array_equal(decode_frame(padded), decode_frame(encoded))
+
+
+@pytest.mark.parametrize(('said', 'is_format'), [(JPEG, PNG), (PNG, JPEG), (JPEG, RAW)])
+def test_content_of_another_format_is_refused(said: str, is_format: str) -> None:
+    with pytest.raises(BadKeyFrame, match=f'says {said}'):
+        decode_frame(EncodedFrame(said, encode_frame(_frame(), is_format).data))
+
+
+@pytest.mark.parametrize('kind', ['BMP', 'GIF', 'TIFF'])
+@pytest.mark.parametrize('said', [JPEG, PNG])
+def test_other_codecs_are_not_reached(said: str, kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(_frame()).save(buffer, kind)
+    assert cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), 1) is not None or kind == 'GIF'
+    with pytest.raises(BadKeyFrame, match=f'says {said}'):
+        decode_frame(EncodedFrame(said, buffer.getvalue()))
+
+
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+@pytest.mark.parametrize('encoded', [
+    EncodedFrame(PNG, _png_header(8193, 8192)),
+    EncodedFrame(PNG, _png_header(12_000, 12_000)),
+    EncodedFrame(PNG, _png_header(50_000, 50_000)),
+    EncodedFrame(PNG, _png_header(2**31 - 1, 2**31 - 1)),
+    EncodedFrame(JPEG, _jpeg_header(8193, 8192)),
+    EncodedFrame(JPEG, _jpeg_header(65_500, 65_500)),
+    EncodedFrame('raw; bgr8; 8193x8192', b''),
+    EncodedFrame('raw; bgr8; 999999x999999', b''),
+], ids=lambda e: f'{e.format[:4]} {len(e.data)}')
+def test_decompression_bomb_is_refused_by_its_header(
+    encoded: EncodedFrame, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def decode(*args: object) -> None:
+        pytest.fail('the pixels were decoded')
+
+    monkeypatch.setattr(cv2, 'imdecode', decode)
+    with pytest.raises(BadKeyFrame, match='pixels'):
+        decode_frame(encoded)
+
+
+def test_the_largest_size_passes_the_header_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_PIXELS == 8192 * 8192
+    monkeypatch.setattr(cv2, 'imdecode', lambda *args: _frame())
+    decode_frame(EncodedFrame(PNG, _png_header(8192, 8192)))
+
+
+@pytest.mark.parametrize(('size', 'change'), [
+    ('24x30', -1), ('24x30', 1), ('24x30', -2160), ('24x31', 0), ('23x30', 0), ('1x1', 0)])
+def test_raw_of_another_length_is_refused(size: str, change: int) -> None:
+    data = (_frame().tobytes() + b'x')[:24 * 30 * 3 + change]
+    with pytest.raises(BadKeyFrame, match=f'raw key frame {size}: expected'):
+        decode_frame(EncodedFrame(f'raw; bgr8; {size}', data))
+
+
+@pytest.mark.parametrize('encoded', [
+    EncodedFrame('raw; bgr8; 0x30', b''),
+    EncodedFrame('raw; bgr8; 24x0', b''),
+    EncodedFrame('raw; bgr8; 0x0', b''),
+    EncodedFrame(PNG, _png_header(0, 5)),
+    EncodedFrame(JPEG, _jpeg_header(24, 0)),
+    EncodedFrame(PNG, b''),
+    EncodedFrame(JPEG, b''),
+], ids=lambda e: f'{e.format} {len(e.data)}')
+def test_zero_size_is_refused(encoded: EncodedFrame) -> None:
+    with pytest.raises(BadKeyFrame):
+        decode_frame(encoded)
+
+
+@given(
+    st.sampled_from([JPEG, PNG]),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)),
+             min_size=1, max_size=6),
+    st.booleans())
+@settings(deadline=None, max_examples=300)
+def test_damage_gives_a_frame_or_bad_key_frame(
+    format: str, changes: list[tuple[float, int]], in_header: bool,
+) -> None:
+    data = bytearray(encode_frame(_frame(), format).data)
+    for place, value in changes:
+        data[int(place * (60 if in_header else len(data)))] = value
+    try:
+        decoded = decode_frame(EncodedFrame(format, bytes(data)))
+    except BadKeyFrame:
+        return
+    assert decoded.ndim == 3
+    assert decoded.shape[2] == 3
+
+
+def test_ihdr_that_is_too_short_is_refused() -> None:
+    data = b'\x89PNG\r\n\x1a\n' + _chunk(b'IHDR', bytes(5)) + _chunk(b'IEND', b'')
+    with pytest.raises(BadKeyFrame):
+        decode_frame(EncodedFrame(PNG, data))
+
+
+def test_bad_key_frame_is_a_wire_error() -> None:
+    assert issubclass(BadKeyFrame, WireError)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An update is applied only to the weights that it was made for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import math
+import zlib
+
+import pytest
+import torch
+
+from shadowtutor_ros.model.groups import FULL, layout_hash, PARTIAL
+from shadowtutor_ros.wire.errors import (
+    BadUpdate,
+    CorruptUpdate,
+    LayoutMismatch,
+    NonFiniteUpdate,
+    StaleUpdate,
+)
+from shadowtutor_ros.wire.update import StudentUpdate, verify_update
+from shadowtutor_ros.wire.weights import encode_weights, FP32
+
+TENSORS = {
+    FULL: {'front': torch.tensor([1.0, 2.0]), 'back': torch.tensor([[3.0]])},
+    PARTIAL: {'back': torch.tensor([[4.0]])}}
+SHAPES = {FULL: {'front': (2,), 'back': (1, 1)}, PARTIAL: {'back': (1, 1)}}
+SESSION, VERSION = 77, 5
+
+
+def _update(group: str = PARTIAL, **changes: object) -> StudentUpdate:
+    update = StudentUpdate(
+        stream_id='robot', sequence=9, stamp=0, frame_id='', layout_hash=layout_hash(SHAPES[FULL]),
+        group=group, session_id=SESSION, base_version=0 if group == FULL else 3,
+        version=VERSION + 1, weights=encode_weights(TENSORS[group], FP32))
+    return replace(update, **changes)  # type: ignore[arg-type]
+
+
+def _verify(
+    update: StudentUpdate, session_id: int = SESSION, version: int = VERSION,
+) -> dict[str, torch.Tensor]:
+    return verify_update(
+        update, SHAPES[FULL], SHAPES.get(update.group, {}), session_id, version)
+
+
+@pytest.mark.parametrize('update', [
+    _update(),
+    _update(base_version=VERSION),  # builds on exactly ours
+    _update(base_version=0),
+    _update(version=VERSION + 100),  # updates in between were lost
+    _update(FULL),
+    _update(FULL, base_version=VERSION),
+    _update(FULL, session_id=SESSION + 1, version=0),  # a tutor that started anew
+    _update(FULL, session_id=SESSION + 1, version=VERSION),
+], ids=['next', 'base is ours', 'base is first', 'later', 'full', 'full on ours', 'resync to 0',
+        'resync to ours'])
+def test_fitting_update_is_decoded(update: StudentUpdate) -> None:
+    tensors = _verify(update)
+    assert list(tensors) == list(TENSORS[update.group])
+    assert all(torch.equal(t, TENSORS[update.group][name]) for name, t in tensors.items())
+
+
+def test_first_student_is_accepted_without_a_session() -> None:
+    assert _verify(_update(FULL, version=0), session_id=0, version=0).keys() == {'front', 'back'}
+
+
+@pytest.mark.parametrize(('update', 'error', 'message'), [
+    (_update(version=VERSION), StaleUpdate, 'version above 5, got 5'),
+    (_update(version=VERSION - 1), StaleUpdate, 'version above 5, got 4'),
+    (_update(version=0), StaleUpdate, 'version above 5, got 0'),
+    (_update(FULL, version=VERSION), StaleUpdate, 'version above 5, got 5'),
+    (_update(session_id=SESSION + 1), StaleUpdate, 'without the whole student'),
+    (_update(session_id=SESSION + 1, base_version=0), StaleUpdate, 'without the whole student'),
+    (_update(FULL, session_id=SESSION + 1, base_version=1), StaleUpdate,
+     'without the whole student'),
+    (_update(session_id=0), StaleUpdate, 'without the whole student'),
+    (_update(base_version=VERSION + 1), StaleUpdate, 'builds on version 6 or later'),
+    (_update(FULL, base_version=VERSION + 1), StaleUpdate, 'builds on version 6 or later'),
+    (_update(layout_hash=layout_hash(SHAPES[FULL]) ^ 1), LayoutMismatch, 'expected layout'),
+    (_update(layout_hash=layout_hash(SHAPES[PARTIAL])), LayoutMismatch, 'expected layout'),
+    (_update(FULL, layout_hash=0), LayoutMismatch, 'expected layout'),
+    (_update(group=PARTIAL, weights=encode_weights(TENSORS[FULL], FP32)), LayoutMismatch,
+     'expected 1 tensors, got 2'),
+    (_update(FULL, weights=encode_weights(TENSORS[PARTIAL], FP32)), LayoutMismatch,
+     'expected 2 tensors, got 1'),
+    (replace(_update(), group='front'), LayoutMismatch, 'parameter group'),
+    (replace(_update(), group=''), LayoutMismatch, 'parameter group'),
+    (_update(weights=replace(_update().weights, crc32=1)), CorruptUpdate, 'CRC-32'),
+], ids=lambda value: None if isinstance(value, StudentUpdate) else str(value))
+def test_other_update_is_refused(
+    update: StudentUpdate, error: type[BadUpdate], message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        _verify(update)
+
+
+@pytest.mark.parametrize('group', [PARTIAL, FULL])
+def test_weights_that_are_not_finite_are_refused(group: str) -> None:
+    weights = encode_weights(TENSORS[group], FP32)
+    payload = weights.payload[:-4] + torch.tensor([math.nan]).numpy().tobytes()
+    with pytest.raises(NonFiniteUpdate):
+        _verify(_update(group, weights=replace(
+            weights, payload=payload, crc32=zlib.crc32(payload))))
+
+
+def test_an_update_is_accepted_once() -> None:
+    update = _update()
+    _verify(update)
+    with pytest.raises(StaleUpdate):
+        _verify(update, version=update.version)
