@@ -22,6 +22,7 @@ REPLAY = QoSProfile(
 # Goals and results are large and there is one at a time; feedback may be lost.
 REQUEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=4, reliability=ReliabilityPolicy.RELIABLE)
+# The tutor offers feedback reliably, so that any client matches; the student asks for less.
 FEEDBACK = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 

@@ -124,3 +124,7 @@ class ReplayNode(Node):
 def main(args: list[str] | None = None) -> Any:
     """Run the replay node."""
     return run(ReplayNode, args, threads=2)
+
+
+if __name__ == '__main__':
+    main()

@@ -18,7 +18,7 @@ import torch
 
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
-from shadowtutor_ros.model.student import BadFrame, Frame, Mask, Student
+from shadowtutor_ros.model.student import Frame, Mask, Student
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
 from shadowtutor_ros.nodes.mailbox import Mailbox
@@ -33,7 +33,7 @@ from shadowtutor_ros.runtime.student import (
     StudentLoop,
 )
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
-from shadowtutor_ros.wire.errors import BadImage, WireError
+from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.images import compressed_to_bgr, image_from_array, image_to_bgr
 from shadowtutor_ros.wire.messages import (
     header_to_msg,
@@ -150,14 +150,12 @@ class StudentNode(Node):
         while (msg := self._frames.take()) is not None:
             try:
                 self._segment(msg)
-            except (BadImage, BadFrame) as error:
-                self._rejected += 1
-                self._detail = f'{type(error).__name__}: {error}'
-                self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
+                self._detail = ''
             except Exception as error:  # the robot must go on, whatever one frame did
                 self._rejected += 1
                 self._detail = f'{type(error).__name__}: {error}'
-                self.get_logger().error(self._detail, throttle_duration_sec=5.0)
+                self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
+                self._publish_status()
 
     def _segment(self, msg: Image | CompressedImage) -> None:
         assert self._loop is not None
@@ -210,7 +208,7 @@ def _fill_status(status: StudentStatus, loop: StudentLoop) -> None:
         status.link = StudentStatus.LINK_BUSY
     else:
         status.link = StudentStatus.LINK_IDLE
-    status.detail = counters.detail or status.detail
+    status.detail = '; '.join(filter(None, (status.detail, counters.detail)))
     status.session_id, status.version = loop.session_id, loop.version
     status.staleness_frames, status.staleness_seconds = loop.staleness()
     status.stride = loop.scheduler.stride
@@ -227,3 +225,7 @@ def _fill_status(status: StudentStatus, loop: StudentLoop) -> None:
 def main(args: list[str] | None = None) -> Any:
     """Run the student node."""
     return run(StudentNode, args)
+
+
+if __name__ == '__main__':
+    main()

@@ -74,7 +74,7 @@ class TutorNode(Node):
             self, Distill, '~/distill', self._distill, callback_group=callbacks,
             goal_callback=self._consider, cancel_callback=lambda goal: CancelResponse.ACCEPT,
             goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
-            cancel_service_qos_profile=qos.REQUEST, feedback_pub_qos_profile=qos.FEEDBACK,
+            cancel_service_qos_profile=qos.REQUEST, feedback_pub_qos_profile=qos.REQUEST,
             result_timeout=60)
         self.create_service(
             GetStudent, '~/get_student', self._first_student, callback_group=callbacks)
@@ -138,3 +138,7 @@ class TutorNode(Node):
 def main(args: list[str] | None = None) -> Any:
     """Run the tutor node."""
     return run(TutorNode, args, threads=12)
+
+
+if __name__ == '__main__':
+    main()

