@@ -4,7 +4,7 @@
 
 RUN := scripts/in_env.sh
 VIDEO ?=
-FRAMES ?= 240
+FRAMES ?= 200
 OUT ?= demo_out
 
 help:  ## Show the targets
@@ -16,7 +16,7 @@ env: .venv/ready  ## Make the environment .venv (ROS_DISTRO set: over that ROS, 
              $(wildcard shadowtutor_msgs/* shadowtutor_msgs/*/*)
 	scripts/make_env.sh
 
-demo: env  ## A robot and a tutor on a real video: make demo [VIDEO=path] [FRAMES=240] [OUT=demo_out]
+demo: env  ## A robot and a tutor on a real video: make demo [VIDEO=path] [FRAMES=200] [OUT=demo_out]
 	$(RUN) python -m shadowtutor_ros.cli demo --frames $(FRAMES) --out $(OUT) $(if $(VIDEO),--video '$(VIDEO)')
 
 test: env lint  ## Lint, type-check and run all tests

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
 
     demo = commands.add_parser('demo', help='a robot and a tutor on one video, over DDS')
     demo.add_argument('--video', type=Path, help='any video file; default: a fetched clip')
-    demo.add_argument('--frames', type=int, default=240, help='at most (default %(default)s)')
+    demo.add_argument('--frames', type=int, default=200, help='at most (default %(default)s)')
     demo.add_argument('--teacher-weights', type=Path, help='YOLO .pt file; default: fetched')
     demo.add_argument('--out', type=Path, default=Path('demo_out'),
                       help='folder of the results (default %(default)s)')

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
-from shadowtutor_ros.model.groups import GROUPS, PARTIAL
+from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class DistillSettings:
     max_updates: int = 16
     learning_rate: float = 0.005
     group: str = PARTIAL
-    cold_start_updates: int = 16
-    cold_start_group: str = PARTIAL
+    cold_start_updates: int = 64
+    cold_start_group: str = FULL
     object_weight: float = 5.0
     box_margin: float = 0.075
 

@@ -82,7 +82,7 @@ def test_a_robot_is_served_whatever_it_sends(
 
     jpeg = encode_frame(scene.frames[0], 'jpeg')
     good = KeyFrame('robot', 1, first.session_id, first.version, scene.stamp(0), 'camera', jpeg)
-    bad = replace(good, encoded=EncodedFrame('jpeg', jpeg.data[:500]))
+    bad = replace(good, encoded=EncodedFrame('jpeg', jpeg.data[:-500]))
     result = robot.teach(bad)
     assert result.status == GoalStatus.STATUS_ABORTED
     assert 'BadKeyFrame' in result.result.message

@@ -44,7 +44,7 @@ def test_every_object_has_its_box(scene: Scene, classes: ClassSet) -> None:
 
 def test_what_does_not_fit_is_named(label_maps: Path, scene: Scene, classes: ClassSet) -> None:
     teacher = LabelsTeacher(label_maps, classes, scene.fps)
-    with pytest.raises(TeacherError, match='40 label maps at 25 per second, none .* at 100 s'):
+    with pytest.raises(TeacherError, match=r'40 label maps at 25 per second, none .* at 100 s'):
         teacher.label(scene.frames[0], 100.0)
     with pytest.raises(TeacherError, match=r"frame's size \(5, 5\), got \(96, 128\)"):
         teacher.label(np.zeros((5, 5, 3), np.uint8))

