@@ -43,15 +43,15 @@ def plot_miou(
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(10, 4), layout='constrained')
+    figure, axes = pyplot.subplots(figsize=(10, 4.2), layout='constrained')
     axes.plot(100 * np.asarray(miou), label=f'taught, mean {100 * np.mean(miou):.1f} %')
     axes.plot(100 * np.asarray(wild), color='0.6',
               label=f'left alone, mean {100 * np.mean(wild):.1f} %')
     axes.plot(key_frames, np.full(len(key_frames), 1.5), '|', color='C3', markersize=10,
               label=f'{len(key_frames)} key frames')
     axes.set(title=title, xlabel='frame', ylabel='mIoU against the teacher, %',
-             xlim=(0, len(miou) - 1), ylim=(0, 100))
+             xlim=(-1, len(miou)), ylim=(0, 100))
     axes.grid(alpha=0.3)
-    axes.legend(loc='lower right')
+    figure.legend(loc='outside lower center', ncols=3)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.model.groups import FULL, layout_hash, parameters_of, shapes_of
+from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, parameters_of, shapes_of
 from shadowtutor_ros.model.network import StudentNet
 
 Frame = NDArray[np.uint8]
@@ -58,7 +58,11 @@ def check_frame(frame: Frame) -> None:
 
 
 class Student:
-    """The network with its classes and normalisation, on one device."""
+    """
+    The network with its classes and normalisation, on one device.
+
+    ``layout_hash`` identifies the network by all its parameters' names and shapes.
+    """
 
     def __init__(
         self, info: StudentInfo, network: StudentNet, device: str | torch.device = 'cpu',
@@ -70,6 +74,8 @@ class Student:
         self.device = torch.device(device)
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._parameters = {group: parameters_of(self.network, group) for group in GROUPS}
+        self.layout_hash = layout_hash(shapes_of(self.weights(FULL)))
         self._mean = torch.tensor(info.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(info.std, device=self.device).view(1, 3, 1, 1)
 
@@ -87,14 +93,9 @@ class Student:
         """Return an independent copy on the same device."""
         return Student(self.info, copy.deepcopy(self.network), self.device)
 
-    @property
-    def layout_hash(self) -> int:
-        """Identify the network by all its parameters' names and shapes."""
-        return layout_hash(shapes_of(self.weights(FULL)))
-
     def weights(self, group: str) -> dict[str, Tensor]:
         """Return the live (detached, not copied) tensors of ``group`` by name."""
-        return {name: p.detach() for name, p in parameters_of(self.network, group).items()}
+        return {name: p.detach() for name, p in self._parameters[group].items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """

@@ -54,19 +54,21 @@ def encode_weights(tensors: Mapping[str, Tensor], encoding: str) -> EncodedWeigh
     if encoding not in _DTYPES:
         raise ValueError(f'weight encoding: expected one of {ENCODINGS}, got {encoding!r}')
     dtype = _DTYPES[encoding]
+    dtype_name = dtype.name
     specs: list[TensorSpec] = []
-    parts: list[bytes] = []
     offset = 0
+    for name, tensor in tensors.items():
+        length = tensor.numel() * dtype.itemsize
+        specs.append(TensorSpec(name, tuple(tensor.shape), dtype_name, 1.0, offset, length))
+        offset += length
+    flat = torch.cat([tensor.detach().flatten() for tensor in tensors.values()]).cpu().numpy()
     with np.errstate(over='ignore'):
-        for name, tensor in tensors.items():
-            data = tensor.detach().cpu().contiguous().numpy().astype(dtype)
-            if not np.isfinite(data).all():
-                raise NonFiniteUpdate(f'{name} is not finite as {encoding}')
-            specs.append(TensorSpec(name, tuple(tensor.shape), dtype.name, 1.0, offset,
-                                    data.nbytes))
-            parts.append(data.tobytes())
-            offset += data.nbytes
-    payload = b''.join(parts)
+        values = flat.astype(dtype)
+    if not np.isfinite(values).all():
+        first = int(np.flatnonzero(~np.isfinite(values))[0]) * dtype.itemsize
+        name = next(spec.name for spec in specs if first < spec.offset + spec.length)
+        raise NonFiniteUpdate(f'{name} is not finite as {encoding}')
+    payload = values.tobytes()
     return EncodedWeights(encoding, tuple(specs), payload, zlib.crc32(payload))
 
 
@@ -100,13 +102,14 @@ def decode_weights(
 def _check_specs(
     weights: EncodedWeights, dtype: np.dtype[Any], shapes: Mapping[str, tuple[int, ...]],
 ) -> None:
+    dtype_name = dtype.name
     offset = 0
     for spec in weights.tensors:
         expected = math.prod(spec.shape) * dtype.itemsize
         if ((spec.dtype, spec.scale, spec.offset, spec.length)
-                != (dtype.name, 1.0, offset, expected)):
+                != (dtype_name, 1.0, offset, expected)):
             raise CorruptUpdate(
-                f'{spec.name}: expected {dtype.name} x 1 at {offset}+{expected}, '
+                f'{spec.name}: expected {dtype_name} x 1 at {offset}+{expected}, '
                 f'got {spec.dtype} x {spec.scale:g} at {spec.offset}+{spec.length}')
         offset += expected
     if offset != len(weights.payload):

@@ -18,9 +18,10 @@ from shadowtutor_ros.demo.collector import Collector, LOSSLESS
 from shadowtutor_ros.demo.processes import NodeProcess, ProcessDied
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.checkpoint import save_checkpoint
+from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.link import LocalLink
-from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
+from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
@@ -90,16 +91,17 @@ def system(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[System]:
         yield System(stack, tmp_path, scene, collector)
 
 
-@pytest.mark.parametrize(('key_frame_format', 'weight_encoding', 'delay'), [
-    ('jpeg', 'fp16', 1), ('raw', 'fp32', 2)])
+@pytest.mark.parametrize(
+    ('key_frame_format', 'weight_encoding', 'delay', 'cold_start_group'),
+    [('jpeg', 'fp16', 1, FULL), ('raw', 'fp32', 2, PARTIAL)])
 def test_the_masks_are_those_of_one_process_bit_for_bit(
     system: System, classes: ClassSet, info: StudentInfo, key_frame_format: str,
-    weight_encoding: str, delay: int,
+    weight_encoding: str, delay: int, cold_start_group: str,
 ) -> None:
-    from shadowtutor_ros.runtime.student import KeyFrameSettings
     scene = system.scene
     tutor = Tutor(LabelsTeacher(scene.label_maps, classes, scene.fps), Student.random(info, 7),
-                  TutorSettings(DistillSettings(max_updates=4, cold_start_updates=4),
+                  TutorSettings(DistillSettings(max_updates=4, cold_start_updates=4,
+                                                cold_start_group=cold_start_group),
                                 weight_encoding))
     first = tutor.first_student('test')
     loop = StudentLoop(
@@ -111,7 +113,7 @@ def test_the_masks_are_those_of_one_process_bit_for_bit(
         expected.append(loop.segment(frame, scene.stamp(index)))
         loop.settle()
 
-    system.tutor(seed=7, weight_encoding=weight_encoding)
+    system.tutor(seed=7, weight_encoding=weight_encoding, cold_start_group=cold_start_group)
     system.student(policy='paced', min_stride=2, max_stride=8, update_delay=delay,
                    goal_timeout=START, key_frame_format=key_frame_format)
     system.wait(lambda s: s.state == StudentStatus.RUNNING)

@@ -61,7 +61,8 @@ class Robot:
 def robot(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[Robot]:
     tutor = NodeProcess('tutor_node', {
         'teacher': 'labels', 'teacher_weights': str(scene.label_maps), 'threads': 1,
-        'max_updates': 2, 'cold_start_updates': 2, 'max_streams': 1}, tmp_path / 'tutor.log')
+        'max_updates': 2, 'cold_start_updates': 2, 'cold_start_group': PARTIAL,
+        'max_streams': 1}, tmp_path / 'tutor.log')
     robot = Robot(domain_id)
     with tutor:
         assert robot.distill.wait_for_server(TIMEOUT)

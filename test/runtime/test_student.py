@@ -26,7 +26,8 @@ def make_tutor(
     scene: Scene, classes: ClassSet, info: StudentInfo, settings: TutorSettings | None = None,
 ) -> Tutor:
     teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
-    settings = settings or TutorSettings(DistillSettings(max_updates=2, cold_start_updates=2))
+    settings = settings or TutorSettings(
+        DistillSettings(max_updates=2, cold_start_updates=2, cold_start_group=PARTIAL))
     return Tutor(teacher, Student.random(info, 0), settings)
 
 

@@ -26,7 +26,7 @@ from shadowtutor_ros.wire.errors import BadKeyFrame
 from shadowtutor_ros.wire.key_frame import encode_frame, EncodedFrame
 from shadowtutor_ros.wire.update import KeyFrame
 
-DISTILL = DistillSettings(max_updates=6, cold_start_updates=6)
+DISTILL = DistillSettings(max_updates=6, cold_start_updates=6, cold_start_group=PARTIAL)
 
 
 @pytest.fixture
