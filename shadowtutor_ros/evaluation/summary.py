@@ -57,6 +57,8 @@ class Summary:
         return '\n'.join(f'{name:<{width}}  {value}' for name, value in rows)
 
     def _against(self, naive: float) -> str:
+        if not self.bytes_per_frame:
+            return _kib(naive)
         return f'{_kib(naive)} ({naive / self.bytes_per_frame:.1f} x ours)'
 
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import fields, replace
+import math
+
+import pytest
+from rclpy.serialization import deserialize_message, serialize_message
+from shadowtutor_msgs.action import Distill
+from shadowtutor_msgs.msg import StudentUpdate as StudentUpdateMsg
+from shadowtutor_msgs.srv import GetStudent
+
+from shadowtutor_ros.model.groups import FULL, PARTIAL
+from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.wire.errors import CorruptUpdate
+from shadowtutor_ros.wire.key_frame import EncodedFrame
+from shadowtutor_ros.wire.messages import (
+    fill_first_student,
+    goal_from_key_frame,
+    info_from_response,
+    key_frame_from_goal,
+    stamp_from_msg,
+    stamp_to_msg,
+    update_from_msg,
+    update_to_msg,
+)
+from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
+from shadowtutor_ros.wire.weights import encode_weights, MAX_PAYLOAD
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def update(info: StudentInfo) -> StudentUpdate:
+    student = Student.random(info, 0)
+    return StudentUpdate(
+        'robot', 7, 1_500_000_001, 'camera', student.layout_hash, PARTIAL, 2**63 + 5, 3, 9,
+        encode_weights(student.weights(PARTIAL), 'fp16'), 0.25, 0.75, 6, 0.001, 0.5, 1.25)
+
+
+@pytest.mark.parametrize('stamp', [0, 1, 999_999_999, 1_700_000_000_123_456_789])
+def test_stamps_keep_their_nanoseconds(stamp: int) -> None:
+    assert stamp_from_msg(stamp_to_msg(stamp)) == stamp
+
+
+def test_a_key_frame_comes_back_from_the_wire() -> None:
+    key_frame = KeyFrame('robot', 3, 2**64 - 1, 8, 12_000_000_034, 'camera',
+                         EncodedFrame('jpeg', bytes(range(256))))
+    goal = deserialize_message(
+        serialize_message(goal_from_key_frame(key_frame)), Distill.Goal)
+    assert key_frame_from_goal(goal) == key_frame
+
+
+def test_an_update_comes_back_from_the_wire(update: StudentUpdate) -> None:
+    msg = deserialize_message(serialize_message(update_to_msg(update)), StudentUpdateMsg)
+    received = update_from_msg(msg)
+    for field in fields(StudentUpdate):
+        value = getattr(update, field.name)
+        expected = pytest.approx(value) if isinstance(value, float) else value
+        assert getattr(received, field.name) == expected, field.name
+
+
+def test_unknown_metrics_stay_unknown(update: StudentUpdate) -> None:
+    received = update_from_msg(update_to_msg(replace(update, metric=math.nan)))
+    assert math.isnan(received.metric)
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (lambda m: setattr(m, 'metric', 1.5), 'metric: expected 0 to 1 or NaN, got 1.5'),
+    (lambda m: setattr(m, 'metric', math.inf), 'got inf'),
+    (lambda m: m.payload.extend(bytes(MAX_PAYLOAD)), f'at most {MAX_PAYLOAD} payload bytes'),
+])
+def test_an_impossible_update_is_refused(  # type: ignore[no-untyped-def]
+    update: StudentUpdate, change, message: str,
+) -> None:
+    msg = update_to_msg(update)
+    change(msg)
+    with pytest.raises(CorruptUpdate, match=message):
+        update_from_msg(msg)
+
+
+def test_a_first_student_carries_its_classes(update: StudentUpdate, info: StudentInfo) -> None:
+    response = deserialize_message(serialize_message(fill_first_student(
+        GetStudent.Response(), replace(update, group=FULL), info)), GetStudent.Response)
+    assert response.success
+    assert info_from_response(response) == info
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (lambda r: r.class_names.pop(), '8 names and 27 bytes'),
+    (lambda r: setattr(r, 'std', [1.0, 0.0, 1.0]), 'positive stds'),
+    (lambda r: setattr(r, 'mean', [1.0, math.nan, 1.0]), 'finite means'),
+])
+def test_impossible_classes_are_refused(  # type: ignore[no-untyped-def]
+    update: StudentUpdate, info: StudentInfo, change, message: str,
+) -> None:
+    response = fill_first_student(GetStudent.Response(), update, info)
+    change(response)
+    with pytest.raises(CorruptUpdate, match=message):
+        info_from_response(response)
