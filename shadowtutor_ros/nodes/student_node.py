@@ -120,7 +120,7 @@ class StudentNode(Node):
             student = student_from_update(update, info, self._device)
         except WireError as error:
             self._detail = f'first student refused: {error}'
-            self.get_logger().error(self._detail)
+            self.get_logger().error(self._detail, throttle_duration_sec=10.0)
             self._pending = None
             return
         self.destroy_timer(self._ask_timer)

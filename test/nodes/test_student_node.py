@@ -2,13 +2,14 @@
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+import queue
 import threading
 
 import cv2
 import numpy as np
 import pytest
 import rclpy
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from scene import Scene
@@ -19,7 +20,8 @@ from shadowtutor_ros.demo.collector import Collector, LOSSLESS
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes.student_node import StudentNode
-from shadowtutor_ros.wire.images import image_from_array
+from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.wire.images import image_from_array, image_to_bgr
 from shadowtutor_ros.wire.messages import header_to_msg
 
 pytestmark = pytest.mark.ros
@@ -31,6 +33,7 @@ class Camera:
     """Publishes what it is told and sees what the student makes of it."""
 
     def __init__(self, node: Node, collector: Collector, type_: type, topic: str) -> None:
+        self.node = node
         self.collector = collector
         self.publisher = node.create_publisher(type_, topic, QoSProfile(depth=10))
         self.stamp = 0
@@ -119,6 +122,28 @@ def test_bad_images_are_counted_and_the_next_good_one_is_segmented(
     np.testing.assert_array_equal(camera.mask_of(good), expected)
     rgba = cv2.cvtColor(frame, cv2.COLOR_BGR2RGBA)
     np.testing.assert_array_equal(camera.mask_of(image(rgba, 'rgba8')), expected)
+
+
+def test_the_overlay_is_made_for_who_asks_with_the_images_header(
+    camera: Camera, student: Student, scene: Scene,
+) -> None:
+    received: queue.Queue[Image] = queue.Queue()
+    node = camera.node
+    node.create_subscription(Image, '/student/overlay', received.put, 1)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while node.count_publishers('/student/overlay') == 0:
+        executor.spin_once(0.1)
+    frame = scene.frames[0]
+    expected = overlay(frame, student.segment(frame), student.info.class_colours, 0.5)
+    while received.empty():  # until the publisher has seen the subscription
+        stamp = camera.send(image(frame, 'bgr8'))
+        executor.spin_once(0.5)
+    msg = received.get()
+    assert (msg.encoding, msg.header.frame_id) == ('rgb8', 'camera')
+    assert 0 < msg.header.stamp.nanosec <= stamp
+    np.testing.assert_array_equal(image_to_bgr(msg), expected)
+    executor.shutdown()
 
 
 @pytest.mark.parametrize('camera', ['compressed'], indirect=True)
