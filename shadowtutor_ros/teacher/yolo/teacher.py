@@ -22,6 +22,7 @@ from shadowtutor_ros.teacher.yolo.modules import Detections
 _STRIDE = 32
 _GREY = 114  # what the networks saw around their training images
 _NMS_IOU = 0.45
+_READING = 2  # raised when the same weights come to say something else: 2 reads ImplicitA
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class YoloTeacher:
         self._network = load_network(weights).to(device)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = weights.stem
-        self.version = f'{file_version(weights)} {image_size} {score_threshold}'
+        self.version = f'{file_version(weights)} {_READING} {image_size} {score_threshold}'
         self._classes = classes
         self._device = device
         self._score_threshold = score_threshold
