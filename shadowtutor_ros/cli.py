@@ -30,8 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from shadowtutor_ros.demo.assets import AssetError
-    from shadowtutor_ros.demo.processes import ProcessDied
-    from shadowtutor_ros.demo.run import DemoError, DemoSettings, run_demo
+    from shadowtutor_ros.demo.run import DemoSettings, run_demo
+    from shadowtutor_ros.harness.processes import ProcessDied
+    from shadowtutor_ros.harness.stream import StreamError
     from shadowtutor_ros.teacher.protocol import TeacherError
     from shadowtutor_ros.video import VideoError
 
@@ -39,7 +40,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         arguments.out, arguments.video, arguments.frames, arguments.teacher_weights)
     try:
         summary = run_demo(settings)
-    except (AssetError, DemoError, ProcessDied, TeacherError, VideoError) as error:
+    except (AssetError, ProcessDied, StreamError, TeacherError, VideoError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

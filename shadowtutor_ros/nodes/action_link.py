@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import partial
+import math
 import threading
 import time
 from typing import Any
@@ -37,6 +38,7 @@ class ActionLink:
             goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
             cancel_service_qos_profile=qos.REQUEST, feedback_sub_qos_profile=qos.FEEDBACK)
         self._answered = threading.Condition()
+        self.answered_at = math.nan
         self._sequence = 0
         self._deadline = 0.0
         self._reply: Reply | None = None
@@ -61,6 +63,7 @@ class ActionLink:
                     lambda: self._reply is not None, self._deadline - time.monotonic())
             if self._reply is None and time.monotonic() >= self._deadline:
                 self._sequence = 0
+                self.answered_at = time.perf_counter()
                 if self._goal is not None:
                     self._goal.cancel_goal_async()
                 return LinkFailure(f'no answer from {self._name} within {self._timeout:g} s')
@@ -101,4 +104,5 @@ class ActionLink:
         with self._answered:
             if sequence == self._sequence:
                 self._reply = reply
+                self.answered_at = time.perf_counter()
                 self._answered.notify_all()

@@ -187,8 +187,9 @@ class StudentNode(Node):
         status = StudentStatus(
             header=header_to_msg(self._newest_stamp, self._newest_frame_id),
             stream_id=self._stream_id, state=StudentStatus.WAITING, detail=self._detail,
-            staleness_seconds=math.nan, metric=math.nan, inference_ms=math.nan,
-            turnaround_ms=math.nan, frames_dropped=self._frames.dropped,
+            staleness_seconds=math.nan, initial_metric=math.nan, metric=math.nan,
+            inference_ms=math.nan, turnaround_ms=math.nan, queue_ms=math.nan,
+            teacher_ms=math.nan, training_ms=math.nan, frames_dropped=self._frames.dropped,
             frames_rejected=self._rejected)
         if self._loop is not None:
             _fill_status(status, self._loop)
@@ -212,11 +213,12 @@ def _fill_status(status: StudentStatus, loop: StudentLoop) -> None:
     status.session_id, status.version = loop.session_id, loop.version
     status.staleness_frames, status.staleness_seconds = loop.staleness()
     status.stride = loop.scheduler.stride
-    status.metric, status.steps = counters.metric, counters.steps
+    status.initial_metric, status.metric = counters.initial_metric, counters.metric
+    status.steps = counters.steps
     status.key_frame_stamp = stamp_to_msg(counters.key_frame_stamp)
     status.frames_processed = counters.frames
-    status.inference_ms = counters.inference_seconds * 1e3
-    status.turnaround_ms = counters.turnaround_seconds * 1e3
+    for name in ('inference', 'turnaround', 'queue', 'teacher', 'training'):
+        setattr(status, f'{name}_ms', getattr(counters, f'{name}_seconds') * 1e3)
     for name in ('key_frames', 'updates_applied', 'updates_rejected', 'failures',
                  'distillation_steps', 'bytes_up', 'bytes_down'):
         setattr(status, name, getattr(counters, name))

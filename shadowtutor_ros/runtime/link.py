@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
+import time
 from typing import Protocol
 
 from shadowtutor_ros.runtime.tutor import Tutor, TutorError
@@ -23,7 +25,14 @@ Reply = StudentUpdate | LinkFailure
 
 
 class Link(Protocol):
-    """Carries one key frame at a time."""
+    """
+    Carries one key frame at a time.
+
+    ``answered_at`` is when the last reply came, in seconds of ``time.perf_counter()``.
+    """
+
+    @property
+    def answered_at(self) -> float: ...
 
     def send(self, key_frame: KeyFrame) -> None:
         """Send without waiting; the reply to an older key frame is forgotten."""
@@ -43,12 +52,14 @@ class LocalLink:
     def __init__(self, tutor: Tutor) -> None:
         self._tutor = tutor
         self._reply: Reply | None = None
+        self.answered_at = math.nan
 
     def send(self, key_frame: KeyFrame) -> None:
         try:
             self._reply = self._tutor.distill(key_frame)
         except (TutorError, TeacherError, WireError) as error:
             self._reply = LinkFailure(f'{type(error).__name__}: {error}')
+        self.answered_at = time.perf_counter()
 
     def receive(self, wait: bool) -> Reply | None:
         reply, self._reply = self._reply, None

@@ -43,7 +43,12 @@ class KeyFrameSettings:
 
 @dataclass
 class Counters:
-    """What a student has done so far; metrics are mIoU 0-1, bytes are payload bytes."""
+    """
+    What a student has done so far; metrics are mIoU 0-1, bytes are payload bytes.
+
+    ``turnaround_seconds`` of the last key frame contains the three that follow it, which are
+    the tutor's; the rest is the network's.
+    """
 
     frames: int = 0
     key_frames: int = 0
@@ -53,11 +58,15 @@ class Counters:
     distillation_steps: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    initial_metric: float = math.nan
     metric: float = math.nan
     steps: int = 0
     key_frame_stamp: int = 0
     inference_seconds: float = math.nan
     turnaround_seconds: float = math.nan
+    queue_seconds: float = math.nan
+    teacher_seconds: float = math.nan
+    training_seconds: float = math.nan
     failed: bool = False
     detail: str = ''
 
@@ -126,7 +135,7 @@ class StudentLoop:
         reply = self._link.receive(wait=take is Take.WAIT)
         if reply is None:
             return
-        self.counters.turnaround_seconds = time.perf_counter() - self._sent_at
+        self.counters.turnaround_seconds = self._link.answered_at - self._sent_at
         if isinstance(reply, LinkFailure):
             self._fail(reply.reason)
             return
@@ -171,7 +180,11 @@ class StudentLoop:
         self.scheduler.on_update(0.0 if math.isnan(update.metric) else update.metric)
         counters.updates_applied += 1
         counters.distillation_steps += update.steps
-        counters.metric, counters.steps = update.metric, update.steps
+        counters.initial_metric, counters.metric = update.initial_metric, update.metric
+        counters.steps = update.steps
+        counters.queue_seconds = update.queue_time
+        counters.teacher_seconds = update.teacher_time
+        counters.training_seconds = update.training_time
         counters.failed, counters.detail = False, ''
 
     def _fail(self, reason: str) -> None:

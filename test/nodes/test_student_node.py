@@ -16,7 +16,7 @@ from scene import Scene
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import StudentStatus
 
-from shadowtutor_ros.demo.collector import Collector, LOSSLESS
+from shadowtutor_ros.harness.collector import Collector, LOSSLESS
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes.student_node import StudentNode

@@ -14,9 +14,9 @@ from shadowtutor_msgs.msg import StudentStatus
 import torch
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.demo.collector import Collector, LOSSLESS
-from shadowtutor_ros.demo.processes import NodeProcess, ProcessDied
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.harness.collector import Collector, LOSSLESS
+from shadowtutor_ros.harness.processes import NodeProcess, ProcessDied
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo

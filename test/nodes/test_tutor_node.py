@@ -15,7 +15,7 @@ from scene import Scene
 from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.srv import GetStudent
 
-from shadowtutor_ros.demo.processes import NodeProcess
+from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.runtime.student import student_from_update

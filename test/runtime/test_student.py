@@ -61,6 +61,10 @@ class Tampered:
         self.link, self.at, self.change = link, at, change
         self.sequence = 0
 
+    @property
+    def answered_at(self) -> float:
+        return self.link.answered_at
+
     def send(self, key_frame: KeyFrame) -> None:
         self.sequence = key_frame.sequence
         self.link.send(key_frame)

@@ -22,7 +22,7 @@ from shadowtutor_msgs.msg import StudentStatus
 from shadowtutor_ros.nodes.qos import STATE
 from shadowtutor_ros.wire.messages import stamp_from_msg
 
-# What the demo asks of the camera and mask topics, so that no frame is lost.
+# What the harness asks of the camera and mask topics, so that no frame is lost.
 LOSSLESS = {'reliability': 'reliable', 'durability': 'transient_local'}
 _LOSSLESS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE,
                            durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -36,8 +36,7 @@ class Collector:
     """
 
     def __init__(self, student: str, domain_id: int) -> None:
-        self.status: StudentStatus | None = None
-        self.key_frame_stamps: set[int] = set()
+        self._statuses: list[StudentStatus] = []
         self._changed = threading.Condition()
         self._masks: queue.Queue[tuple[int, NDArray[np.uint8]]] = queue.Queue()
         self._context = Context()
@@ -62,6 +61,16 @@ class Collector:
         self._thread.join()
         self._node.destroy_node()
 
+    @property
+    def status(self) -> StudentStatus | None:
+        """The newest status."""
+        return self._statuses[-1] if self._statuses else None
+
+    @property
+    def statuses(self) -> tuple[StudentStatus, ...]:
+        """All statuses so far."""
+        return tuple(self._statuses)
+
     def next_mask(self, timeout: float) -> tuple[int, NDArray[np.uint8]] | None:
         """Return (stamp in ns, HxW class ids) of the next mask; None after ``timeout`` s."""
         try:
@@ -81,8 +90,8 @@ class Collector:
         deadline = time.monotonic() + timeout
         with self._changed:
             while (left := deadline - time.monotonic()) > 0:
-                if self.status is not None and wanted(self.status):
-                    return self.status
+                if self._statuses and wanted(self._statuses[-1]):
+                    return self._statuses[-1]
                 alive()
                 self._changed.wait(min(left, 0.5))
         return None
@@ -97,7 +106,5 @@ class Collector:
 
     def _on_status(self, msg: StudentStatus) -> None:
         with self._changed:
-            if msg.key_frames:
-                self.key_frame_stamps.add(stamp_from_msg(msg.key_frame_stamp))
-            self.status = msg
+            self._statuses.append(msg)
             self._changed.notify_all()

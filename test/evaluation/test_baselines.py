@@ -9,9 +9,9 @@ import pytest
 from scene import Scene
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.demo.summary import Summary
 from shadowtutor_ros.evaluation.baselines import naive_jpeg_bytes, naive_raw_bytes, wild_miou
 from shadowtutor_ros.evaluation.pictures import plot_miou, side_by_side
-from shadowtutor_ros.evaluation.summary import Summary
 from shadowtutor_ros.model.student import Student, StudentInfo
 
 SUMMARY = Summary(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 import signal
 import subprocess
@@ -19,7 +19,8 @@ class NodeProcess:
     """
     ``python -m shadowtutor_ros.nodes.<module>`` with parameters and remappings.
 
-    Used as a context manager: leaving it interrupts the process and waits for its end.
+    ``prefix`` is put before the command: ``('ip', 'netns', 'exec', ...)``. Used as a context
+    manager: leaving it interrupts the process and waits for its end.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class NodeProcess:
         log: Path,
         remappings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.module = module
         self.log = log
-        self._command = [sys.executable, '-m', f'shadowtutor_ros.nodes.{module}', '--ros-args']
+        self._command = [*prefix, sys.executable, '-m', f'shadowtutor_ros.nodes.{module}',
+                         '--ros-args']
         for name, value in parameters.items():
             self._command += ['-p', f'{name}:={_yaml(value)}']
         for name, target in (remappings or {}).items():

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One video through tutor, student and replay as three processes, no frame lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from shadowtutor_msgs.msg import StudentStatus
+
+from shadowtutor_ros.harness.collector import Collector, LOSSLESS
+from shadowtutor_ros.harness.processes import NodeProcess
+
+_START_TIMEOUT = 120.0
+_MASK_TIMEOUT = 60.0
+_CAMERA = '/camera/image_raw'
+
+OnMask = Callable[[int, NDArray[np.uint8], int], None]
+
+
+class StreamError(Exception):
+    """The nodes did not do what was expected of them in time."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """
+    The first ``frames`` of ``video`` and the parameters of the nodes that see it.
+
+    ``fps`` is the video's own; frame i has the stamp i / fps.
+    """
+
+    video: Path
+    fps: float
+    frames: int
+    tutor: Mapping[str, object] = field(default_factory=dict)
+    student: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """
+    What the student node said: one status per event, the last one after the last frame.
+
+    ``seconds`` is the wall time from the first frame sent to the last mask received.
+    """
+
+    statuses: tuple[StudentStatus, ...]
+    seconds: float
+
+    @property
+    def last(self) -> StudentStatus:
+        """The status after the last frame."""
+        return self.statuses[-1]
+
+    def key_frames(self, fps: float) -> list[int]:
+        """Return the indices of the frames that were sent to the tutor."""
+        stamps = {_nanoseconds(status) for status in self.statuses if status.key_frames}
+        return sorted(round(stamp * fps * 1e-9) for stamp in stamps)
+
+
+def run_stream(stream: Stream, logs: Path, on_mask: OnMask) -> Streamed:
+    """
+    Run the nodes in a ROS domain of their own on this machine and return what came out.
+
+    ``on_mask(index, HxW class ids, key frames so far)`` is called for every frame in order.
+    Raise StreamError or ProcessDied; the nodes' logs are in ``logs``.
+    """
+    domain_id = 1 + os.getpid() % 100
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
+    for log in logs.glob('*.log'):
+        log.unlink()
+    with ExitStack() as stack:
+        collector = stack.enter_context(Collector('/student', domain_id))
+        nodes = [stack.enter_context(node) for node in (
+            tutor_process(stream, logs, environment), student_process(stream, logs, environment))]
+
+        def alive() -> None:
+            for node in nodes:
+                node.check()
+
+        if collector.wait_for_status(
+                lambda s: s.state == StudentStatus.RUNNING, _START_TIMEOUT, alive) is None:
+            raise StreamError(f'the student node did not start within {_START_TIMEOUT:g} s; '
+                              f'see {logs}')
+        nodes.append(stack.enter_context(replay_process(stream, logs, environment)))
+        return follow(stream, collector, on_mask, alive)
+
+
+def tutor_process(
+    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+) -> NodeProcess:
+    """Return the tutor's process; ``prefix`` is put before its command."""
+    return NodeProcess('tutor_node', {'threads': _threads(), **stream.tutor},
+                       logs / 'tutor.log', environment=environment, prefix=prefix)
+
+
+def student_process(
+    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+) -> NodeProcess:
+    """Return the student's process, with reliable topics."""
+    parameters = {
+        'stream_id': 'harness', 'policy': 'paced', 'goal_timeout': 60.0, 'threads': _threads(),
+        **stream.student, **_lossless(_CAMERA, 'subscription'),
+        **_lossless('/student/mask', 'publisher')}
+    return NodeProcess('student_node', parameters, logs / 'student.log', {'image': _CAMERA},
+                       environment, prefix)
+
+
+def replay_process(
+    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+    mask: str = '/student/mask',
+) -> NodeProcess:
+    """Return the replay's process, which sends the next frame when ``mask`` has come."""
+    parameters = {
+        'source': str(stream.video.resolve()), 'pace': 'lockstep', 'stamps': 'media',
+        'frames': stream.frames, **_lossless(_CAMERA, 'publisher'),
+        **_lossless(mask, 'subscription')}
+    return NodeProcess('replay_node', parameters, logs / 'replay.log',
+                       {'image': _CAMERA, 'mask': mask}, environment, prefix)
+
+
+def follow(
+    stream: Stream, collector: Collector, on_mask: OnMask, alive: Callable[[], None],
+) -> Streamed:
+    """Hand every mask on, in order; ``alive`` is called while waiting and may raise."""
+    started = time.monotonic()
+    for index in range(stream.frames):
+        mask = _mask_of(index, stream.fps, collector, alive)
+        on_mask(index, mask, collector.status.key_frames if collector.status else 0)
+    seconds = time.monotonic() - started
+    if collector.wait_for_status(
+            lambda s: s.frames_processed >= stream.frames, _MASK_TIMEOUT, alive) is None:
+        raise StreamError(f'no status of the student after frame {stream.frames - 1}')
+    return Streamed(collector.statuses, seconds)
+
+
+def _mask_of(
+    index: int, fps: float, collector: Collector, alive: Callable[[], None],
+) -> NDArray[np.uint8]:
+    deadline = time.monotonic() + _MASK_TIMEOUT
+    while (received := collector.next_mask(1.0)) is None:
+        alive()
+        if time.monotonic() > deadline:
+            raise StreamError(f'no mask of frame {index} within {_MASK_TIMEOUT:g} s')
+    stamp, mask = received
+    if round(stamp * fps * 1e-9) != index:
+        raise StreamError(f'expected the mask of frame {index}, '
+                          f'got that of frame {stamp * fps * 1e-9:.2f}')
+    return mask
+
+
+def _threads() -> int:
+    """Tutor and student work at the same time: more threads than cores slow both manyfold."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+def _lossless(topic: str, side: str) -> dict[str, str]:
+    return {f'qos_overrides.{topic}.{side}.{policy}': value
+            for policy, value in LOSSLESS.items()}
+
+
+def _nanoseconds(status: StudentStatus) -> int:
+    stamp = status.key_frame_stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
