@@ -1,24 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames from a video file, an image folder or a camera, and video files from frames."""
+"""Frames from a video file, image folder, camera or rosbag, and video files from frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowtutor_ros.errors import ShadowTutorError
+
 Frame = NDArray[np.uint8]
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+BAG_SUFFIXES = ('.db3', '.mcap')
 DEFAULT_FPS = 25.0
 
 
-class VideoError(Exception):
+class VideoError(ShadowTutorError):
     """A video cannot be read or written."""
+
+
+class Source(Protocol):
+    """Frames in order, BGR uint8 HxWx3, at ``fps``; ``count`` is None where it is unknown."""
+
+    source: str
+    fps: float
+    count: int | None
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+def open_source(source: str) -> Source:
+    """
+    Return the frames of a rosbag (folder with metadata.yaml, .mcap, .db3) or a FrameSource.
+
+    Raise VideoError when it cannot be read.
+    """
+    path = Path(source).expanduser()
+    if path.suffix not in BAG_SUFFIXES and not (path / 'metadata.yaml').is_file():
+        return FrameSource(source)
+    try:
+        from shadowtutor_ros.bag.reader import BagSource
+    except ImportError as error:
+        raise VideoError(f'{source}: rosbags need pip install rosbags: {error}') from error
+    return BagSource(source)
 
 
 class FrameSource:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The replay node: a video file, image folder or camera as a camera topic."""
+"""The replay node: a video file, image folder, rosbag or camera as a camera topic."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.parameters import declare, Parameter
 from shadowtutor_ros.nodes.spin import run
-from shadowtutor_ros.video import Frame, FrameSource
+from shadowtutor_ros.video import Frame, open_source
 from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import header_to_msg, stamp_from_msg
 
 REPLAY_PARAMETERS = (
-    Parameter('source', '', 'Video file, folder of images, or camera index.'),
+    Parameter('source', '', 'Video file, folder of images, rosbag (folder, .mcap, .db3), '
+              'or camera index.'),
     Parameter('pace', 'rate', 'rate: by the clock; lockstep: the next frame when the mask of '
               'the last has come, so that none is lost.', choices=('rate', 'lockstep')),
     Parameter('fps', 0.0, "Frames per second; 0: the file's.", 0.0, 1000.0),
@@ -43,7 +44,7 @@ class ReplayNode(Node):
     def __init__(self) -> None:
         super().__init__('replay')
         p = self._parameters = declare(self, REPLAY_PARAMETERS)
-        self._source = FrameSource(p['source'])
+        self._source = open_source(p['source'])
         self._fps = p['fps'] or self._source.fps
         self._compressed = p['image_transport'] == 'compressed'
         self._publisher = self.create_publisher(

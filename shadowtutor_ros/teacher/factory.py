@@ -39,6 +39,9 @@ def create_teacher(
         case 'yolo':
             from shadowtutor_ros.teacher.yolo import YoloTeacher
             return YoloTeacher(path, classes, device, score_threshold)
+        case 'labels' if path.suffix == '.npy':
+            from shadowtutor_ros.teacher.lvs import LvsTeacher
+            return LvsTeacher(path, classes, fps, score_threshold)
         case 'labels':
             from shadowtutor_ros.teacher.labels import LabelsTeacher
             return LabelsTeacher(path, classes, fps)

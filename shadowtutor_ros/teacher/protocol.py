@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowtutor_ros.errors import ShadowTutorError
 
-class TeacherError(Exception):
+
+class TeacherError(ShadowTutorError):
     """A teacher cannot be made or cannot label a frame."""
 
 
