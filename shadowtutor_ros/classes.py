@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 import yaml
 
+from shadowtutor_ros.errors import ShadowTutorError
+
 COCO_NAMES = tuple("""
 person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign
 parking meter|bench|bird|cat|dog|horse|sheep|cow|elephant|bear|zebra|giraffe|backpack|umbrella
@@ -25,7 +27,7 @@ refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush
 MAX_CLASSES = 255  # 255 itself means unlabelled in a mask
 
 
-class ClassSetError(Exception):
+class ClassSetError(ShadowTutorError):
     """A class set's file is unreadable or contradicts itself."""
 
 

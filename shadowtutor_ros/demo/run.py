@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import itertools
 from pathlib import Path
 
 import cv2
@@ -12,22 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from shadowtutor_ros.assets import clip, teacher_weights
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.demo.assets import clip, teacher_weights
 from shadowtutor_ros.demo.summary import Summary
 from shadowtutor_ros.distill.metric import mean_iou_of_masks
-from shadowtutor_ros.evaluation.baselines import naive_jpeg_bytes, naive_raw_bytes, wild_miou
-from shadowtutor_ros.evaluation.labels import label_frames
+from shadowtutor_ros.evaluation.clip import Clip
+from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.pictures import plot_miou, side_by_side
+from shadowtutor_ros.evaluation.run import Run, run_in_process
+from shadowtutor_ros.evaluation.setting import load_setting
+from shadowtutor_ros.evaluation.summary import RunSummary, summarise
 from shadowtutor_ros.harness.stream import run_stream, Stream, Streamed
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
-from shadowtutor_ros.video import FrameSource, VideoError, VideoWriter
+from shadowtutor_ros.video import VideoWriter
 
 _CLASSES = 'lvs8'
 _SEED = 0
-_JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
@@ -49,59 +50,65 @@ def run_demo(settings: DemoSettings) -> Summary:
     settings.out.mkdir(parents=True, exist_ok=True)
     video = settings.video or clip()
     weights = settings.weights or teacher_weights()
-    source = FrameSource(str(video))
-    frames = list(itertools.islice(source, settings.frames))
-    if not frames:
-        raise VideoError(f'{video}: no frames')
     classes = ClassSet.load(config_file(_CLASSES, 'classes'))
+    source = Clip(video, settings.frames)
     teacher = create_teacher('yolo', classes, weights=str(weights))
-    labels = label_frames(frames, len(frames), source.fps, teacher, classes)
-    info = StudentInfo(classes.names, classes.colours)
-    wild = wild_miou(Student.random(info, _SEED), frames, labels)
+    labelled = label_clip(source, teacher, classes)
+    wild = _alone('wild', labelled, classes)
+    naive, naive_jpeg = (_figures(_alone(name, labelled, classes), labelled, classes)
+                         for name in ('naive', 'naive-jpeg'))
 
-    stream = Stream(
-        video, source.fps, len(frames),
-        tutor={'teacher': 'yolo', 'teacher_weights': str(weights), 'classes': _CLASSES,
-               'seed': _SEED},
-        student={'jpeg_quality': _JPEG_QUALITY})
+    stream = Stream(video, source.fps, labelled.count, tutor={
+        'teacher': 'yolo', 'teacher_weights': str(weights), 'classes': _CLASSES, 'seed': _SEED})
     print('starts tutor and student ...', flush=True)
-    miou, streamed = _watch(stream, settings.out, frames, labels, classes)
+    miou, streamed = _watch(stream, settings.out, labelled, classes)
     plot_miou(settings.out / 'miou.png', f'{video.name}: student against {teacher.name}',
-              miou, wild, streamed.key_frames(source.fps))
-    status, count = streamed.last, len(frames)
-    traffic = status.bytes_up + status.bytes_down
+              miou, [record.miou for record in wild.records], streamed.key_frames(source.fps))
+    status, count = streamed.last, labelled.count
     answered = max(1, status.updates_applied)  # the last key frame may still be under way
     summary = Summary(
         video=video.name, teacher=teacher.name, frames=count,
-        miou=100 * float(np.mean(miou)), wild_miou=100 * float(np.mean(wild)),
+        miou=100 * float(np.mean(miou)), wild_miou=_figures(wild, labelled, classes).miou,
         key_frames=status.key_frames, key_frame_ratio=100 * status.key_frames / count,
         steps_per_key_frame=status.distillation_steps / answered,
         bytes_up_per_key_frame=status.bytes_up / max(1, status.key_frames),
         bytes_down_per_key_frame=status.bytes_down / answered,
-        bytes_per_frame=traffic / count,
-        naive_raw_bytes_per_frame=naive_raw_bytes(frames[0]),
-        naive_jpeg_bytes_per_frame=naive_jpeg_bytes(frames, labels, _JPEG_QUALITY),
+        bytes_per_frame=(status.bytes_up + status.bytes_down) / count,
+        naive_raw_bytes_per_frame=naive.bytes_per_key_frame,
+        naive_jpeg_bytes_per_frame=naive_jpeg.bytes_per_key_frame,
         fps=count / streamed.seconds, failures=status.failures)
     summary.write(settings.out / 'summary.json')
     return summary
 
 
+def _alone(name: str, labelled: LabelledClip, classes: ClassSet) -> Run:
+    """Run a setting that has no tutor."""
+    first = Student.random(StudentInfo(classes.names, classes.colours), _SEED)
+    with tqdm(total=labelled.count, desc=name, unit='frame') as bar:
+        return run_in_process(
+            labelled, load_setting(name), first, (), lambda index: bar.update())
+
+
+def _figures(run: Run, labelled: LabelledClip, classes: ClassSet) -> RunSummary:
+    return summarise(run, classes.names, labelled.clip.fps)
+
+
 def _watch(
-    stream: Stream, out: Path, frames: list[NDArray[np.uint8]], labels: NDArray[np.uint8],
-    classes: ClassSet,
+    stream: Stream, out: Path, labelled: LabelledClip, classes: ClassSet,
 ) -> tuple[list[float], Streamed]:
     """Run the nodes; return every frame's mIoU and write the side-by-side video."""
     miou: list[float] = []
+    frames = iter(labelled.clip)
     with VideoWriter(out / 'overlay.mp4', stream.fps) as writer, \
-            tqdm(total=len(frames), desc='student over DDS', unit='frame') as bar:
+            tqdm(total=labelled.count, desc='student over DDS', unit='frame') as bar:
 
         def on_mask(index: int, mask: NDArray[np.uint8], key_frames: int) -> None:
-            frame, label = frames[index], labels[index]
+            frame, label = next(frames), labelled.label(index).class_ids
             miou.append(mean_iou_of_masks(mask, label, len(classes)))
             picture = side_by_side(frame, label, mask, classes.colours, (
                 f'frame {index}', 'teacher', f'student, mIoU {100 * miou[-1]:.0f} %'))
             writer.write(picture)
-            if index == len(frames) * 3 // 4:
+            if index == labelled.count * 3 // 4:
                 cv2.imwrite(str(out / 'frame.png'), picture)
             bar.update()
             bar.set_postfix_str(f'mIoU {100 * np.mean(miou):.1f} %, '

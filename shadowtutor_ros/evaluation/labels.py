@@ -3,60 +3,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 import hashlib
-import os
+import math
 from pathlib import Path
-import zipfile
+import statistics
+import time
 
-import numpy as np
-from numpy.typing import NDArray
+import cv2
 from tqdm import tqdm
 
+from shadowtutor_ros.assets import cache_folder
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.teacher.protocol import Teacher
-
-Frame = NDArray[np.uint8]
-
-
-def cache_folder() -> Path:
-    """Return ``$SHADOWTUTOR_CACHE`` or ``~/.cache/shadowtutor``, made if needed."""
-    folder = Path(os.environ.get('SHADOWTUTOR_CACHE', '~/.cache/shadowtutor')).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+from shadowtutor_ros.evaluation.clip import Clip
+from shadowtutor_ros.teacher.labels import LabelsTeacher
+from shadowtutor_ros.teacher.objects import ObjectsFile
+from shadowtutor_ros.teacher.protocol import Labelling, Teacher
+from shadowtutor_ros.video import VideoError
 
 
-def label_frames(
-    frames: Iterable[Frame], count: int, fps: float, teacher: Teacher, classes: ClassSet,
-) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class LabelledClip:
     """
-    Return the teacher's NxHxW class ids of ``count`` frames of one size, cached on disk.
+    A clip of ``count`` frames and the labels that it is judged by.
 
-    The cache key is the frames' content, the teacher with its version, and the classes.
+    ``labels`` gives them again; ``teacher_seconds`` is the median time of one frame at the
+    teacher, NaN for given labels; ``size`` is (H, W); ``key`` identifies clip and labels.
     """
-    frames = list(frames)[:count]
-    key = hashlib.sha256(f'{teacher.name} {teacher.version} {classes}'.encode())
-    for frame in frames:
-        key.update(frame.tobytes())
-    path = cache_folder() / 'labels' / f'{key.hexdigest()[:24]}.npz'
-    if (cached := _read(path)) is not None:
-        return cached
-    labels = np.stack([
-        teacher.label(frame, index / fps).class_ids
-        for index, frame in enumerate(tqdm(frames, f'{teacher.name} labels', unit='frame'))])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix('.part.npz')
-    np.savez_compressed(part, labels=labels)
-    part.replace(path)
-    return labels
+
+    clip: Clip
+    count: int
+    size: tuple[int, int]
+    labels: LabelsTeacher
+    teacher: str
+    teacher_seconds: float
+    key: str
+
+    def label(self, index: int) -> Labelling:
+        """Return the labels of frame ``index``, checked when the clip was labelled."""
+        return self.labels.read(index)
 
 
-def _read(path: Path) -> NDArray[np.uint8] | None:
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path) as archive:
-            labels: NDArray[np.uint8] = archive['labels']
-            return labels
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # damaged: labelled again
+def label_clip(clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelledClip:
+    """
+    Label every frame of ``clip``, or check the labels if ``teacher`` has them on disk.
+
+    A teacher's labels go to a cache folder named by the content of the video, the teacher with
+    its version and the classes; what it holds already is not computed again. Raise VideoError
+    for a video without frames or with frames of several sizes, TeacherError for a bad label.
+    """
+    key = hashlib.sha256(
+        f'{clip.digest()} {teacher.name} {teacher.version} {classes}'.encode())
+    given = isinstance(teacher, LabelsTeacher)
+    cache = LabelCache(cache_folder() / 'labels' / key.hexdigest()[:24])
+    size: tuple[int, int] | None = None
+    count = 0
+    for index, frame in enumerate(tqdm(
+            clip, f'{clip.name}: labels of {teacher.name}', clip.expected, unit='frame')):
+        count += 1
+        size = size or (frame.shape[0], frame.shape[1])
+        if frame.shape[:2] != size:
+            raise VideoError(f'{clip.path}: frame {index}: expected the size of the first, '
+                             f'{size}, got {frame.shape[:2]}')
+        if given:
+            key.update(teacher.label(frame, clip.stamp(index) * 1e-9).class_ids.tobytes())
+        elif not cache.has(index):
+            started = time.perf_counter()
+            labelling = teacher.label(frame, clip.stamp(index) * 1e-9)
+            cache.add(index, labelling, time.perf_counter() - started)
+    if size is None:
+        raise VideoError(f'{clip.path}: the video has no frames')
+    labels = (teacher if isinstance(teacher, LabelsTeacher)
+              else LabelsTeacher(cache.folder, classes, clip.fps))
+    return LabelledClip(clip, count, size, labels, teacher.name,
+                        math.nan if given else cache.teacher_seconds(), key.hexdigest()[:24])
+
+
+class LabelCache:
+    """A folder of label maps as LabelsTeacher reads it, filled frame by frame."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._objects = ObjectsFile(folder)
+
+    def has(self, index: int) -> bool:
+        """Say whether frame ``index`` is labelled."""
+        return self._picture(index).is_file() and self._objects.boxes(index) is not None
+
+    def add(self, index: int, labelling: Labelling, seconds: float) -> None:
+        """Keep the labels of frame ``index``, which took the teacher ``seconds``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._objects.append(index, labelling, seconds)
+        part = self.folder / 'part'  # no .png, so that a kill leaves no half label map
+        part.write_bytes(cv2.imencode('.png', labelling.class_ids)[1].tobytes())
+        part.replace(self._picture(index))
+
+    def teacher_seconds(self) -> float:
+        """Return the median time of one frame at the teacher in seconds."""
+        return statistics.median(self._objects.seconds)
+
+    def _picture(self, index: int) -> Path:
+        return self.folder / f'{index:06}.png'

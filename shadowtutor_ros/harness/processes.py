@@ -10,8 +10,10 @@ import subprocess
 import sys
 from types import TracebackType
 
+from shadowtutor_ros.errors import ShadowTutorError
 
-class ProcessDied(Exception):
+
+class ProcessDied(ShadowTutorError):
     """A node ended before its time."""
 
 

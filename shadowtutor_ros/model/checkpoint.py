@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
+from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.groups import FULL, shapes_of
 from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.student import Student, StudentInfo
@@ -25,7 +26,7 @@ _AUTHORS_BLOCKS = {'enc1': 'sb1', 'enc2': 'sb2', 'enc3': 'sb3',
 _AUTHORS_PATHS = {'preact_path': 'pre', 'short_path': 'short', 'long_path': 'long'}
 
 
-class CheckpointError(Exception):
+class CheckpointError(ShadowTutorError):
     """A checkpoint is missing, unreadable or for another network."""
 
 

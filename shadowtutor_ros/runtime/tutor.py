@@ -13,6 +13,7 @@ import time
 
 from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.teacher.protocol import Teacher
@@ -23,7 +24,7 @@ from shadowtutor_ros.wire.weights import decode_weights, encode_weights, FP16
 MAX_STREAM_ID = 128
 
 
-class TutorError(Exception):
+class TutorError(ShadowTutorError):
     """The tutor cannot serve a request."""
 
 

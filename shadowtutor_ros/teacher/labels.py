@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.teacher.objects import ObjectsFile
 from shadowtutor_ros.teacher.protocol import Labelling, TeacherError, TeacherUnavailable
 
 LabelMap = NDArray[np.uint8]
@@ -22,7 +23,8 @@ class LabelsTeacher:
     Label maps of a video, found by the frame's stamp: map number round(stamp * fps).
 
     ``path`` is a folder of 8-bit PNGs (sorted by name), an ``.npz`` or an ``.h5``/``.hdf5`` with
-    an array ``labels`` NxHxW; values are ids of ``classes``.
+    an array ``labels`` NxHxW; values are ids of ``classes``. Boxes are those of the folder's
+    ``objects.jsonl`` where it has them, else drawn around connected regions.
     """
 
     name = 'labels'
@@ -33,6 +35,7 @@ class LabelsTeacher:
         self._classes = classes
         self._fps = fps
         self._count, self._read = _open(path)
+        self._objects = ObjectsFile(path)
 
     def label(self, frame: NDArray[np.uint8], stamp: float = 0.0) -> Labelling:
         """
@@ -44,14 +47,20 @@ class LabelsTeacher:
         if not 0 <= index < self._count:
             raise TeacherError(f'{self._path}: {self._count} label maps at {self._fps:g} per '
                                f'second, none for the frame at {stamp:g} s')
+        labelling = self.read(index)
+        if labelling.class_ids.shape != frame.shape[:2]:
+            raise TeacherError(f"{self._path}: label map {index}: expected the frame's size "
+                               f'{frame.shape[:2]}, got {labelling.class_ids.shape}')
+        return labelling
+
+    def read(self, index: int) -> Labelling:
+        """Return map number ``index``; raise TeacherError when it has unknown ids."""
         class_ids = self._read(index)
-        where = f'{self._path}: label map {index}'
-        if class_ids.shape != frame.shape[:2]:
-            raise TeacherError(f"{where}: expected the frame's size {frame.shape[:2]}, "
-                               f'got {class_ids.shape}')
         if class_ids.max() > self._classes.background:
-            raise TeacherError(f'{where}: expected class ids 0 to {self._classes.background}, '
-                               f'got {class_ids.max()}')
+            raise TeacherError(f'{self._path}: label map {index}: expected class ids 0 to '
+                               f'{self._classes.background}, got {class_ids.max()}')
+        if (known := self._objects.boxes(index)) is not None:
+            return Labelling(class_ids, known, self._objects.scores(index))
         boxes = _object_boxes(class_ids, self._classes.background)
         return Labelling(class_ids, boxes, np.ones(len(boxes), np.float32))
 

@@ -2,7 +2,10 @@
 """Why a received key frame or update is refused."""
 
 
-class WireError(Exception):
+from shadowtutor_ros.errors import ShadowTutorError
+
+
+class WireError(ShadowTutorError):
     """Base of everything that can be wrong with received data."""
 
 

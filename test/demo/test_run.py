@@ -6,7 +6,7 @@ import pytest
 from scene import Scene
 
 from shadowtutor_ros import cli
-from shadowtutor_ros.evaluation.labels import cache_folder
+from shadowtutor_ros.assets import cache_folder
 
 pytestmark = pytest.mark.ros
 

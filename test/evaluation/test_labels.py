@@ -1,47 +1,147 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scene import Scene
 
+from shadowtutor_ros.assets import cache_folder
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.evaluation.labels import cache_folder, label_frames
+from shadowtutor_ros.evaluation.clip import Clip
+from shadowtutor_ros.evaluation.labels import label_clip
 from shadowtutor_ros.teacher.labels import LabelsTeacher
-from shadowtutor_ros.teacher.protocol import Labelling
+from shadowtutor_ros.teacher.protocol import Labelling, TeacherError
+from shadowtutor_ros.video import VideoError
+
+pytestmark = pytest.mark.usefixtures('cache')
 
 
-class Counting(LabelsTeacher):
-    calls = 0
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('SHADOWTUTOR_CACHE', str(tmp_path / 'cache'))
+
+
+class Counting:
+    """A teacher that computes: it knows the scene's labels by their stamps."""
+
+    name = 'counting'
+    version = '1'
+
+    def __init__(self, scene: Scene, classes: ClassSet, die_at: int = -1) -> None:
+        self.teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
+        self.calls = 0
+        self.die_at = die_at
 
     def label(self, frame: np.ndarray, stamp: float = 0.0) -> Labelling:
+        if self.calls == self.die_at:
+            raise KeyboardInterrupt
         self.calls += 1
-        return super().label(frame, stamp)
+        labelling = self.teacher.label(frame, stamp)
+        return Labelling(labelling.class_ids, labelling.boxes[:1] + 0.25,
+                         np.array([0.75], np.float32))
 
 
-def test_a_video_is_labelled_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene, classes: ClassSet,
-) -> None:
-    monkeypatch.setenv('SHADOWTUTOR_CACHE', str(tmp_path))
-    teacher = Counting(scene.label_maps, classes, scene.fps)
-    for calls in (5, 5):
-        labels = label_frames(scene.frames, 5, scene.fps, teacher, classes)
-        np.testing.assert_array_equal(labels, scene.labels[:5])
+def test_a_video_is_labelled_once(scene: Scene, classes: ClassSet) -> None:
+    teacher = Counting(scene, classes)
+    for frames, calls in ((5, 5), (5, 5), (7, 7), (3, 7)):
+        labelled = label_clip(Clip(scene.video, frames), teacher, classes)
+        assert (labelled.count, labelled.size) == (frames, (96, 128))
         assert teacher.calls == calls
-    label_frames(scene.frames, 6, scene.fps, teacher, classes)
-    assert teacher.calls == 11
-    teacher.version = 'newer'
-    label_frames(scene.frames, 6, scene.fps, teacher, classes)
-    assert teacher.calls == 17
+        for index in range(frames):
+            labelling = labelled.label(index)
+            np.testing.assert_array_equal(labelling.class_ids, scene.labels[index])
+            assert (labelling.boxes % 1 == 0.25).all()
+            assert labelling.scores.tolist() == [0.75]
+    assert labelled.teacher_seconds > 0
+    teacher.version = '2'
+    label_clip(Clip(scene.video, 2), teacher, classes)
+    assert teacher.calls == 9
 
 
-def test_a_damaged_cache_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene, classes: ClassSet,
+def test_a_killed_teacher_goes_on_where_it_was(scene: Scene, classes: ClassSet) -> None:
+    teacher = Counting(scene, classes, die_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        label_clip(Clip(scene.video, 6), teacher, classes)
+    teacher.die_at = -1
+    label_clip(Clip(scene.video, 6), teacher, classes)
+    assert teacher.calls == 6
+
+
+@pytest.mark.parametrize('torn', ['picture', 'objects'])
+def test_what_a_kill_left_half_written_is_made_again(
+    torn: str, scene: Scene, classes: ClassSet,
 ) -> None:
-    monkeypatch.setenv('SHADOWTUTOR_CACHE', str(tmp_path))
+    teacher = Counting(scene, classes)
+    label_clip(Clip(scene.video, 3), teacher, classes)
+    (folder,) = (cache_folder() / 'labels').iterdir()
+    if torn == 'picture':
+        (folder / '000002.png').unlink()
+    else:
+        objects = folder / 'objects.jsonl'
+        objects.write_bytes(objects.read_bytes()[:-9])
+    labelled = label_clip(Clip(scene.video, 3), teacher, classes)
+    assert teacher.calls == 4
+    assert labelled.label(2).scores.tolist() == [0.75]
+    label_clip(Clip(scene.video, 3), teacher, classes)
+    assert teacher.calls == 4
+
+
+def test_given_labels_are_checked_and_not_copied(scene: Scene, classes: ClassSet) -> None:
     teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
-    label_frames(scene.frames, 3, scene.fps, teacher, classes)
-    (cached,) = (cache_folder() / 'labels').iterdir()
-    cached.write_bytes(cached.read_bytes()[:100])
-    labels = label_frames(scene.frames, 3, scene.fps, teacher, classes)
-    np.testing.assert_array_equal(labels, scene.labels[:3])
+    labelled = label_clip(Clip(scene.video, 4), teacher, classes)
+    assert labelled.labels is teacher
+    assert np.isnan(labelled.teacher_seconds)
+    assert not (cache_folder() / 'labels').exists()
+
+
+def test_other_labels_make_another_clip(
+    scene: Scene, classes: ClassSet, tmp_path: Path,
+) -> None:
+    keys = []
+    for shift in (0, 1):
+        cv2.imwrite(str(tmp_path / '0.png'), scene.labels[shift])
+        teacher = LabelsTeacher(tmp_path, classes, scene.fps)
+        keys.append(label_clip(Clip(scene.video, 1), teacher, classes).key)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (lambda label: label[:50], r"label map 3: expected the frame's size \(96, 128\), got \(50"),
+    (lambda label: label + 1, 'label map 3: expected class ids 0 to 8, got 9')])
+def test_a_bad_label_map_is_named(  # type: ignore[no-untyped-def]
+    change, message: str, scene: Scene, classes: ClassSet, tmp_path: Path,
+) -> None:
+    folder = tmp_path / 'labels'
+    folder.mkdir()
+    for index, label in enumerate(scene.labels[:5]):
+        cv2.imwrite(str(folder / f'{index}.png'), change(label) if index == 3 else label)
+    with pytest.raises(TeacherError, match=message) as error:
+        label_clip(Clip(scene.video, 5), LabelsTeacher(folder, classes, scene.fps), classes)
+    assert str(folder) in str(error.value)
+
+
+def test_too_few_label_maps_are_named(scene: Scene, classes: ClassSet, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / '0.png'), scene.labels[0])
+    with pytest.raises(TeacherError, match=r'1 label maps .* none for the frame at 0\.04 s'):
+        label_clip(Clip(scene.video, 2), LabelsTeacher(tmp_path, classes, scene.fps), classes)
+
+
+def test_frames_of_several_sizes_are_named(
+    scene: Scene, classes: ClassSet, tmp_path: Path,
+) -> None:
+    for index, frame in enumerate((scene.frames[0], scene.frames[1][:40])):
+        cv2.imwrite(str(tmp_path / f'{index}.png'), frame)
+    teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
+    with pytest.raises(VideoError, match=r'frame 1: expected .* \(96, 128\), got \(40, 128\)'):
+        label_clip(Clip(tmp_path), teacher, classes)
+
+
+def test_a_video_without_frames_is_named(
+    scene: Scene, classes: ClassSet, tmp_path: Path,
+) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / 'x.avi'), cv2.VideoWriter.fourcc(*'MJPG'), 25, (8, 8))
+    writer.release()
+    teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
+    with pytest.raises(VideoError, match=r'x\.avi'):
+        label_clip(Clip(tmp_path / 'x.avi'), teacher, classes)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from shadowtutor_ros.assets import cache_folder
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.evaluation.labels import cache_folder
 from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
 from shadowtutor_ros.teacher.yolo import extract_weights, load_network, YoloTeacher
 from shadowtutor_ros.teacher.yolo.checkpoint import UntrustedCheckpoint

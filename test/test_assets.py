@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shadowtutor_ros.demo import assets
+from shadowtutor_ros import assets
 
 
 @pytest.fixture

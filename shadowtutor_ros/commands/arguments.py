@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of arguments that several subcommands have."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+import math
+
+
+def positive_int(text: str) -> int:
+    """Return a whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'expected a whole number of 1 or more, got {text!r}')
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Return a finite number above 0."""
+    return _number(text, lambda value: value > 0, 'above 0')
+
+
+def not_negative(text: str) -> float:
+    """Return a finite number of 0 or more."""
+    return _number(text, lambda value: value >= 0, 'of 0 or more')
+
+
+def _number(text: str, allowed: Callable[[float], bool], words: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or not allowed(value):
+        raise argparse.ArgumentTypeError(f'expected a number {words}, got {text!r}')
+    return value

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From results to ``report.html``, ``report.md`` and PNGs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+import platform
+import re
+from typing import Any
+
+import torch
+
+from shadowtutor_ros.evaluation.bounds import Limits, Measured
+from shadowtutor_ros.evaluation.evaluate import Results
+from shadowtutor_ros.evaluation.report import figures
+from shadowtutor_ros.evaluation.report.page import Picture, write_page
+from shadowtutor_ros.evaluation.report.tables import make_tables
+from shadowtutor_ros.evaluation.setting import DISTILL, NAIVE, Setting
+from shadowtutor_ros.evaluation.summary import RunSummary
+
+_TITLE = 'ShadowTutor: evaluation'
+SWEEP = 'sweep.json'  # left in the same folder by `shadowtutor sweep`
+
+
+def write_report(results: Results) -> str:
+    """Write all files into the evaluation's folder and return the tables as Markdown."""
+    out = results.evaluation.out
+    tables = make_tables(results.summaries, results.evaluation.settings)
+    facts = _facts(results)
+    markdown = '\n\n'.join(table.markdown() for table in tables) + '\n'
+    head = '\n'.join(f'- {name}: {value}' for name, value in facts)
+    (out / 'report.md').write_text(f'# {_TITLE}\n\n{head}\n\n{markdown}', encoding='utf-8')
+    write_page(out / 'report.html', _TITLE, facts, tables, _pictures(results))
+    return markdown
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    evaluation = results.evaluation
+    videos = [f'{name}: {clip.count} frames of {clip.size[1]}x{clip.size[0]} at '
+              f'{clip.clip.fps:g} FPS, labelled by {clip.teacher}'
+              for name, clip in results.labelled.items()]
+    mode = ('the real nodes over DDS on one machine' if evaluation.nodes is not None
+            else 'one process, no ROS, no network')
+    return [('Videos', '; '.join(videos)), ('Run in', mode),
+            ('Machine', f'{platform.machine()}, torch {torch.__version__} on '
+                        f'{evaluation.first.device} with {torch.get_num_threads()} threads'),
+            ('Classes', f'{evaluation.classes.name}: {", ".join(evaluation.classes.names)}'),
+            ('Settings', '; '.join(f'{s.name}: {s.title}' for s in evaluation.settings))]
+
+
+def _pictures(results: Results) -> list[Picture]:
+    out, settings = results.evaluation.out, results.evaluation.settings
+    pictures = []
+    for video, runs in results.runs.items():
+        stem = re.sub(r'[^\w.-]', '_', video)
+        clip = results.labelled[video]
+        strip, over_time, per_class = (
+            out / f'{kind}_{stem}.png' for kind in ('frames', 'miou', 'classes'))
+        examples = {index for run in runs.values() for index in run.masks}
+        frames = {i: frame for i, frame in enumerate(clip.clip) if i in examples}
+        figures.draw_strip(strip, frames, {i: clip.label(i).class_ids for i in frames}, runs,
+                           results.evaluation.classes.colours)
+        figures.plot_miou_over_time(over_time, video, runs, clip.clip.fps)
+        figures.plot_class_iou(per_class, video, results.summaries[video])
+        pictures += [
+            Picture(strip, f'{video}: frames, the teacher, and every setting with its mIoU'),
+            Picture(over_time, f'{video}: mIoU over time, with the mean over all frames'),
+            Picture(per_class, f'{video}: IoU per class, mean over the frames that have it')]
+        throughput = out / f'throughput_{stem}.png'
+        if (caption := _throughput(throughput, results, video, settings)) is not None:
+            pictures.append(Picture(throughput, caption))
+    figures.plot_traffic(out / 'traffic.png', results.summaries)
+    return [*pictures, Picture(out / 'traffic.png', 'mIoU against payload traffic per frame')]
+
+
+def _throughput(
+    path: Path, results: Results, video: str, settings: list[Setting] | Any,
+) -> str | None:
+    """Plot Fig. 4 by the first distilling setting whose times are all known."""
+    summaries = results.summaries[video]
+    for setting in settings:
+        if setting.kind == DISTILL and (
+                measured := measured_of(summaries[setting.name])) is not None:
+            break
+    else:
+        return None
+    limits = Limits(setting.schedule.min_stride, setting.schedule.max_stride,
+                    setting.distill.max_updates)
+    height, width = results.labelled[video].size
+    naive = next((summaries[s.name].bytes_per_key_frame for s in settings if s.kind == NAIVE),
+                 4.0 * height * width)
+    sweep = results.evaluation.out / SWEEP
+    points = json.loads(sweep.read_text())['points'] if sweep.is_file() else []
+    figures.plot_throughput(path, f'{video}: throughput over bandwidth ({setting.name})',
+                            measured, limits, naive, points)
+    return (f'{video}: throughput over bandwidth by equations 14 and 15 with the times and bytes '
+            f'of {setting.name}: {measured.t_si * 1e3:.0f} ms a frame, {measured.t_sd * 1e3:.0f} '
+            f'ms a step, {measured.t_ti * 1e3:.0f} ms the teacher, '
+            f'{measured.s_net / 1024:.0f} KiB a key frame')
+
+
+def measured_of(run: RunSummary) -> Measured | None:
+    """Return Table 1's values of a run, None where one is not known; no network counts as 0."""
+    times = [run.t_si, run.t_sd, run.t_ti]
+    if any(math.isnan(t) for t in times):
+        return None
+    t_net = 0.0 if math.isnan(run.t_net) else max(0.0, run.t_net)
+    t_si, t_sd, t_ti = (1e-3 * t for t in times)
+    return Measured(t_si, t_sd, t_ti, 1e-3 * t_net, run.bytes_per_key_frame)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One setting on one video in one process: deterministic delays, no ROS, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+import math
+import time
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+import torch
+
+from shadowtutor_ros.distill.metric import class_iou
+from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.evaluation.clip import resample
+from shadowtutor_ros.evaluation.labels import LabelledClip
+from shadowtutor_ros.evaluation.record import FrameRecord
+from shadowtutor_ros.evaluation.setting import NAIVE, Setting, WILD
+from shadowtutor_ros.model.student import Frame, Mask, Student
+from shadowtutor_ros.runtime.link import LocalLink
+from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
+from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
+from shadowtutor_ros.schedule.scheduler import Scheduler
+from shadowtutor_ros.wire.key_frame import encode_frame, RAW
+
+OnFrame = Callable[[int], object]
+
+
+class RunError(ShadowTutorError):
+    """A setting cannot be evaluated on a video."""
+
+
+@dataclass
+class Run:
+    """
+    The frames of one setting on one video.
+
+    ``masks`` are those of the example frames. ``seconds`` is the wall time of the whole system,
+    NaN where the parts did not run together.
+    """
+
+    records: list[FrameRecord] = field(default_factory=list)
+    masks: dict[int, Mask] = field(default_factory=dict)
+    seconds: float = math.nan
+
+
+def run_in_process(
+    labelled: LabelledClip, setting: Setting, first: Student, examples: Collection[int],
+    on_frame: OnFrame,
+) -> Run:
+    """
+    Run ``setting`` from the student ``first``, which stays as it is.
+
+    ``examples`` are the indices whose masks are kept; ``on_frame(index)`` is told of every
+    frame done. Raise RunError when a key frame fails.
+    """
+    step = {WILD: _wild, NAIVE: _naive}.get(setting.kind, _distill)(labelled, setting, first)
+    run = Run()
+    chosen = set(range(labelled.count))
+    if setting.resample_fps:
+        chosen = set(resample(labelled.count, labelled.clip.fps, setting.resample_fps))
+    classes = len(first.info.class_names)
+    for index, frame in enumerate(labelled.clip):
+        if index in chosen:
+            run.records.append(FrameRecord(index, math.nan))
+            label = labelled.label(index).class_ids
+            mask = step(frame, label, run.records)
+            judge(run.records[-1], mask, label, classes)
+            if index in examples:
+                run.masks[index] = mask
+        on_frame(index)
+    return run
+
+
+def judge(
+    record: FrameRecord, mask: Mask, label: NDArray[np.uint8], classes: int,
+) -> None:
+    """Fill in IoU per class and their mean (equation 1), over the classes that are there."""
+    iou = class_iou(torch.from_numpy(mask), torch.from_numpy(label), classes)
+    record.iou = iou.tolist()
+    record.miou = float(iou.nanmean())
+
+
+_Step = Callable[[Frame, NDArray[np.uint8], list[FrameRecord]], Mask]
+
+
+def _wild(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
+    def step(frame: Frame, label: NDArray[np.uint8], records: list[FrameRecord]) -> Mask:
+        started = time.perf_counter()
+        mask = first.segment(frame)
+        records[-1].t_si = 1e3 * (time.perf_counter() - started)
+        return mask
+    return step
+
+
+def _naive(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
+    def step(frame: Frame, label: NDArray[np.uint8], records: list[FrameRecord]) -> Mask:
+        record, key_frames = records[-1], setting.key_frames
+        record.key_frame, record.staleness = True, 0
+        record.t_ti = 1e3 * labelled.teacher_seconds
+        record.bytes_up = len(encode_frame(frame, key_frames.format, key_frames.quality).data)
+        record.bytes_down = (label.size if key_frames.format == RAW
+                             else len(cv2.imencode('.png', label)[1]))
+        return label
+    return step
+
+
+def _distill(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
+    tutor = Tutor(labelled.labels, first, TutorSettings(setting.distill, setting.encoding))
+    start = tutor.first_student('evaluation')
+    loop = StudentLoop(
+        student_from_update(start, first.info, first.device), Scheduler(setting.schedule),
+        LocalLink(tutor), 'evaluation', setting.key_frames, start.session_id, start.version)
+    counters = loop.counters
+    key_frame: FrameRecord | None = None
+
+    def step(frame: Frame, label: NDArray[np.uint8], records: list[FrameRecord]) -> Mask:
+        nonlocal key_frame
+        record = records[-1]
+        sent, applied = counters.key_frames, counters.updates_applied
+        up, down = counters.bytes_up, counters.bytes_down
+        started = time.perf_counter()
+        mask = loop.segment(frame, labelled.clip.stamp(record.frame))
+        if counters.key_frames > sent:
+            key_frame = record
+            record.key_frame, record.bytes_up = True, counters.bytes_up - up
+        else:
+            record.t_si = 1e3 * (time.perf_counter() - started)
+        staleness, seconds = loop.staleness()
+        record.staleness = math.nan if math.isnan(seconds) else staleness
+        loop.settle()
+        if counters.failed:
+            raise RunError(f'{labelled.clip.path}: {setting.name}: frame {record.frame}: '
+                           f'{counters.detail}')
+        if counters.updates_applied > applied and key_frame is not None:
+            key_frame.bytes_down = counters.bytes_down - down
+            key_frame.steps = counters.steps
+            key_frame.initial_metric, key_frame.metric = counters.initial_metric, counters.metric
+            key_frame.t_ti = 1e3 * labelled.teacher_seconds
+            if counters.steps:
+                key_frame.t_sd = 1e3 * counters.training_seconds / counters.steps
+        return mask
+    return step

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command, its files, and what happens when it is killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import re
+import shutil
+from typing import Any
+
+import cv2
+import pytest
+from scene import Scene
+
+from shadowtutor_ros import cli
+from shadowtutor_ros.evaluation import evaluate as module
+from shadowtutor_ros.evaluation.evaluate import examples_of
+from shadowtutor_ros.evaluation.record import read_records
+
+SETTINGS = 'wild,partial-1,partial-1-7fps,naive,naive-jpeg,ours'
+
+
+def command(scene: Scene, out: Path, *more: str, settings: str = SETTINGS) -> list[str]:
+    return ['evaluate', str(scene.video), '--labels', str(scene.label_maps), '--frames', '20',
+            '--threads', '1', '--out', str(out), '--settings', settings, *more]
+
+
+def videos_of(out: Path) -> Any:
+    return json.loads((out / 'summary.json').read_text())['videos']
+
+
+ACCURACY = ('miou', 'class_iou', 'key_frame_ratio', 'steps_per_key_frame', 'bytes_up',
+            'bytes_down', 'frames')
+
+
+def accuracy(out: Path) -> Any:
+    return {name: {key: figures[key] for key in ACCURACY}
+            for name, figures in videos_of(out)['video'].items()}
+
+
+@pytest.fixture(scope='module')
+def done(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp('evaluation')
+    assert cli.main(command(scene, out)) == 0
+    return out
+
+
+def test_the_form_that_others_script_against(done: Path) -> None:
+    videos = videos_of(done)
+    assert list(videos) == ['video']
+    assert list(videos['video']) == SETTINGS.split(',')
+    for name, figures in videos['video'].items():
+        assert 0 <= figures['miou'] <= 100
+        assert 0 <= figures['key_frame_ratio'] <= 100
+        assert figures['frames'] == (6 if name == 'partial-1-7fps' else 20)
+    assert videos['video']['naive']['miou'] == 100.0
+    assert videos['video']['wild']['bytes_up'] == 0
+
+
+def test_a_row_for_every_frame(done: Path) -> None:
+    records = read_records(done / 'runs' / 'video' / 'partial-1' / 'frames.csv')
+    assert [record.frame for record in records] == list(range(20))
+    assert sum(record.bytes_up for record in records) == (
+        videos_of(done)['video']['partial-1']['bytes_up'])
+
+
+def test_pictures_and_one_page(done: Path) -> None:
+    names = {'frames_video.png', 'miou_video.png', 'classes_video.png', 'traffic.png'}
+    assert {path.name for path in done.glob('*.png')} == names
+    for name in names:
+        assert cv2.imread(str(done / name)).std() > 5
+    page = (done / 'report.html').read_text()
+    assert page.count('src="data:image/png;base64,') == len(names)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    for number in range(2, 8):
+        assert f'<h2>Table {number}:' in page
+
+
+def test_the_same_again_to_the_last_digit(scene: Scene, done: Path, tmp_path: Path) -> None:
+    assert cli.main(command(scene, tmp_path)) == 0
+    assert accuracy(tmp_path) == accuracy(done)
+
+
+def test_a_killed_run_ends_with_the_same_report(
+    scene: Scene, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(done / 'runs', tmp_path / 'runs')
+    kept = tmp_path / 'runs' / 'video' / 'partial-1'
+    before = (kept / 'frames.csv').read_bytes()
+    shutil.rmtree(tmp_path / 'runs' / 'video' / 'ours')
+    half = tmp_path / 'runs' / 'video' / 'ours.part'
+    half.mkdir()
+    (half / 'frames.csv').write_text('half')
+    started = []
+    run = module.run_in_process
+    monkeypatch.setattr(module, 'run_in_process', lambda clip, setting, *rest: (
+        started.append(setting.name), run(clip, setting, *rest))[1])
+    assert cli.main(command(scene, tmp_path)) == 0
+    assert started == ['ours']
+    assert (kept / 'frames.csv').read_bytes() == before
+    assert not half.exists()
+    assert accuracy(tmp_path) == accuracy(done)
+
+
+@pytest.mark.parametrize('more', [('--seed', '1'), ('--frames', '12')])
+def test_what_was_run_with_other_arguments_is_run_again(
+    more: tuple[str, ...], scene: Scene, tmp_path: Path, done: Path,
+) -> None:
+    shutil.copytree(done / 'runs', tmp_path / 'runs')
+    assert cli.main(command(scene, tmp_path, *more, settings='wild')) == 0
+    wild = videos_of(tmp_path)['video']['wild']
+    assert wild['miou'] != videos_of(done)['video']['wild']['miou']
+
+
+def test_a_damaged_run_is_run_again(scene: Scene, tmp_path: Path, done: Path) -> None:
+    shutil.copytree(done / 'runs', tmp_path / 'runs')
+    (tmp_path / 'runs' / 'video' / 'wild' / 'run.json').write_text('{"half": ')
+    assert cli.main(command(scene, tmp_path, settings='wild')) == 0
+    assert accuracy(tmp_path)['wild'] == accuracy(done)['wild']
+
+
+def test_several_videos_take_their_labels_by_name(scene: Scene, tmp_path: Path) -> None:
+    for name in ('a', 'b'):
+        shutil.copytree(scene.video, tmp_path / name)
+        shutil.copytree(scene.label_maps, tmp_path / 'labels' / name)
+    assert cli.main([
+        'evaluate', str(tmp_path / 'a'), str(tmp_path / 'b'), '--labels',
+        str(tmp_path / 'labels'), '--frames', '3', '--settings', 'wild,naive', '--out',
+        str(tmp_path / 'out'), '--threads', '1']) == 0
+    videos = videos_of(tmp_path / 'out')
+    assert set(videos) == {'a', 'b'}
+    assert 'average' in (tmp_path / 'out' / 'report.md').read_text()
+
+
+def test_examples_are_spread() -> None:
+    assert examples_of(300) == [50, 150, 250]
+    assert examples_of(1) == [0]
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['/nowhere.mp4'], "'/nowhere.mp4': no such video"),
+    (['{video}', '--settings', 'x'], "setting 'x': expected a file or one of paper"),
+    (['{video}', '--labels', '/nowhere'], '/nowhere: expected a folder, .npz or .h5'),
+    (['{video}', '--classes', 'x'], 'config/classes/x.yaml'),
+    (['{video}', '{video}', '--labels', '{labels}'], 'expected videos of different names'),
+    (['{video}', '--teacher', 'yolo'], 'teacher yolo: teacher_weights must name'),
+    (['{video}', '--teacher', 'x'], "teacher: expected one of .* got 'x'"),
+    (['{video}', '--labels', '{labels}', '--checkpoint', '/x.pth'], '/x.pth: no such student'),
+])
+def test_what_is_wrong_is_named(
+    arguments: list[str], message: str, scene: Scene, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {'video': scene.video, 'labels': scene.label_maps}
+    filled = [argument.format(**places) for argument in arguments]
+    assert cli.main(['evaluate', *filled, '--out', str(tmp_path)]) == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_no_frames_is_refused(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(['evaluate', str(scene.video), '--frames', '0'])
+    assert "expected a whole number of 1 or more, got '0'" in capsys.readouterr().err
