@@ -4,32 +4,35 @@
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     """Return one replay node with its arguments."""
     value = LaunchConfiguration
     default_parameters = PathJoinSubstitution(
         [FindPackageShare('shadowtutor_ros'), 'config', 'replay.yaml'])
     return LaunchDescription([
         DeclareLaunchArgument('source',
-                              description='Video file, folder of images, or camera index'),
+                              description='Video file, folder of images, rosbag, or camera index'),
         DeclareLaunchArgument('namespace', default_value='', description='Namespace of the robot'),
         DeclareLaunchArgument('params_file', default_value=default_parameters,
-                              description='Parameters of the replay node'),
+                              description='YAML file with parameters of the node'),
         DeclareLaunchArgument('log_level', default_value='info',
                               description='debug, info, warn, error or fatal'),
-        DeclareLaunchArgument('image', default_value='/camera/image_raw',
-                              description='Topic to publish on'),
-        DeclareLaunchArgument('mask', default_value='/student/mask',
+        DeclareLaunchArgument('image', default_value='camera/image_raw',
+                              description='Topic to publish on; relative to the namespace '
+                                          'without a leading slash'),
+        DeclareLaunchArgument('mask', default_value='student/mask',
                               description='Mask topic that pace lockstep waits for'),
         Node(
             package='shadowtutor_ros', executable='replay_node', name='replay',
             namespace=value('namespace'), output='screen',
-            parameters=[value('params_file'), {'source': value('source')}],
+            parameters=[value('params_file'),
+                        {'source': ParameterValue(value('source'), value_type=str)}],
             remappings=[('image', value('image')),
                         ('image/compressed', [value('image'), '/compressed']),
                         ('mask', value('mask'))],

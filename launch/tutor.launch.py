@@ -1,39 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tutor node on a server."""
 
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.launch_context import LaunchContext
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
 
+# These arguments are parameters of the node: if given, they override params_file.
+PARAMETERS = {'use_sim_time': bool, 'teacher': str, 'teacher_weights': str}
 
-def generate_launch_description():
-    """Return one tutor node with its arguments."""
+
+def tutor(context: LaunchContext) -> list[Node]:
+    """Return the node."""
     value = LaunchConfiguration
+    given = [{name: ParameterValue(value(name), value_type=kind)}
+             for name, kind in PARAMETERS.items() if value(name).perform(context)]
+    return [Node(
+        package='shadowtutor_ros', executable='tutor_node', name='tutor',
+        namespace=value('namespace'), output='screen',
+        respawn=value('use_respawn'), respawn_delay=2.0,
+        parameters=[value('params_file'), *given],
+        arguments=['--ros-args', '--log-level', value('log_level')])]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return one tutor node with its arguments."""
     default_parameters = PathJoinSubstitution(
         [FindPackageShare('shadowtutor_ros'), 'config', 'tutor.yaml'])
     return LaunchDescription([
         DeclareLaunchArgument('namespace', default_value='', description='Namespace of the tutor'),
         DeclareLaunchArgument('params_file', default_value=default_parameters,
-                              description='Parameters of the tutor node'),
-        DeclareLaunchArgument('use_sim_time', default_value='false',
-                              description='Use the /clock topic'),
+                              description='YAML file with parameters of the node'),
+        DeclareLaunchArgument('use_sim_time', default_value='',
+                              description='Use the /clock topic: true or false; '
+                                          'empty: what params_file says'),
         DeclareLaunchArgument('log_level', default_value='info',
                               description='debug, info, warn, error or fatal'),
         DeclareLaunchArgument('use_respawn', default_value='false',
                               description='Start the node again when it ends'),
-        DeclareLaunchArgument('teacher', default_value='detectron2',
-                              description='detectron2, torchvision, yolo or labels'),
+        DeclareLaunchArgument('teacher', default_value='',
+                              description='detectron2, torchvision, yolo or labels; '
+                                          'empty: what params_file says, else detectron2'),
         DeclareLaunchArgument('teacher_weights', default_value='',
                               description='Weights of yolo, or the label maps of labels'),
-        Node(
-            package='shadowtutor_ros', executable='tutor_node', name='tutor',
-            namespace=value('namespace'), output='screen',
-            respawn=value('use_respawn'), respawn_delay=2.0,
-            parameters=[value('params_file'),
-                        {'use_sim_time': value('use_sim_time'), 'teacher': value('teacher'),
-                         'teacher_weights': value('teacher_weights')}],
-            arguments=['--ros-args', '--log-level', value('log_level')]),
+        OpaqueFunction(function=tutor),
     ])

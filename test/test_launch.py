@@ -4,11 +4,62 @@
 import ast
 from pathlib import Path
 import runpy
+from typing import Any
 
 import pytest
+import yaml
 
 LAUNCH = Path(__file__).parents[1] / 'launch'
+CONFIG = LAUNCH.with_name('config')
 FILES = sorted(LAUNCH.glob('*.launch.py'))
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make an installed package for whoever asks the ament index."""
+    index = tmp_path / 'share/ament_index/resource_index/packages'
+    programs = tmp_path / 'lib/shadowtutor_ros'
+    for folder in (index, programs):
+        folder.mkdir(parents=True)
+    (index / 'shadowtutor_ros').touch()
+    (tmp_path / 'share/shadowtutor_ros').symlink_to(LAUNCH.parent)
+    for name in ('replay_node', 'student_node', 'tutor_node'):
+        (programs / name).touch(mode=0o755)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+
+
+def commands(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> dict[str, str]:
+    """Return the command lines of a launch file by executable, without starting them."""
+    pytest.importorskip('launch_ros', reason='launch is not among the ROS wheels')
+    from launch.actions import ExecuteProcess
+    from launch.launch_context import LaunchContext
+    from launch.utilities import perform_substitutions
+
+    found = {}
+
+    def execute(process: Any, context: Any) -> None:
+        command = [perform_substitutions(context, word) for word in process.cmd]
+        found[Path(command[0]).name] = ' '.join(command)
+
+    monkeypatch.setattr(ExecuteProcess, 'execute', execute, raising=False)
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+
+    def visit(entity: Any) -> None:
+        for child in entity.visit(context) or ():
+            visit(child)
+
+    file = runpy.run_path(str(LAUNCH / f'{name}.launch.py'))
+    visit(file['generate_launch_description']())
+    return found
+
+
+def parameters(command: str) -> list[dict[str, Any]]:
+    """Return what a command line sets beside params_file."""
+    files = [Path(word) for word in command.split() if word.startswith('/') and
+             Path(word).name.startswith('launch_params')]
+    return [next(iter(yaml.safe_load(path.read_text()).values()))['ros__parameters']
+            for path in files]
 
 
 def test_all_four_are_there() -> None:
@@ -25,7 +76,33 @@ def test_every_argument_is_described(path: Path) -> None:
         assert 'description' in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
-def test_it_describes_a_launch(path: Path) -> None:
-    pytest.importorskip('launch_ros', reason='launch is not among the ROS wheels')
-    assert runpy.run_path(str(path))['generate_launch_description']().entities
+@pytest.mark.parametrize('name', ['replay', 'student', 'tutor'])
+def test_a_node_gets_its_own_parameters(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (command,) = commands(monkeypatch, name, source='0').values()
+    assert f'config/{name}.yaml' in command
+
+
+def test_the_demo_starts_every_node_with_its_own_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = commands(monkeypatch, 'demo', source='0', namespace='robot')
+    assert {name.removesuffix('_node') for name in found} == {'replay', 'student', 'tutor'}
+    for name, command in found.items():
+        assert f"config/{name.removesuffix('_node')}.yaml" in command
+        assert ('__ns:=/robot' in command) == (name != 'tutor_node')
+
+
+def test_only_arguments_that_are_given_override_params_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paper = str(CONFIG / 'paper.yaml')
+    (command,) = commands(monkeypatch, 'tutor', params_file=paper).values()
+    assert paper in command
+    assert not parameters(command)
+    (command,) = commands(monkeypatch, 'tutor', teacher='yolo', use_sim_time='true').values()
+    assert parameters(command) == [{'use_sim_time': True}, {'teacher': 'yolo'}]
+
+
+def test_a_camera_index_stays_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    (command,) = commands(monkeypatch, 'replay', source='0').values()
+    assert parameters(command) == [{'source': '0'}]

@@ -9,12 +9,15 @@ import queue
 import threading
 import time
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rcl_interfaces.srv import GetParameters
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from shadowtutor_msgs.msg import StudentStatus
@@ -95,6 +98,21 @@ class Collector:
                 alive()
                 self._changed.wait(min(left, 0.5))
         return None
+
+    def parameter(self, node: str, name: str, timeout: float) -> Any:
+        """Return the value of a parameter of ``node``; raise TimeoutError after ``timeout`` s."""
+        client = self._node.create_client(GetParameters, f'{node}/get_parameters')
+        try:
+            if not client.wait_for_service(timeout):
+                raise TimeoutError(f'{node} is not there within {timeout:g} s')
+            answered = threading.Event()
+            future = client.call_async(GetParameters.Request(names=[name]))
+            future.add_done_callback(lambda future: answered.set())
+            if not answered.wait(timeout):
+                raise TimeoutError(f'{node} does not say {name} within {timeout:g} s')
+            return parameter_value_to_python(future.result().values[0])
+        finally:
+            self._node.destroy_client(client)
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):

@@ -26,8 +26,8 @@ class ActionLink:
     """
     A Link over the action ``name``; its node must be spinning in another thread.
 
-    A key frame that has no result after ``timeout`` seconds is cancelled and has failed. Replies
-    to any but the newest key frame are ignored.
+    A key frame that has neither result nor feedback for ``timeout`` seconds is cancelled and has
+    failed. Replies to any but the newest key frame are ignored.
     """
 
     def __init__(self, node: Node, name: str, timeout: float) -> None:
@@ -53,20 +53,21 @@ class ActionLink:
         if not self._client.server_is_ready():
             self._answer(sequence, LinkFailure(f'no tutor at {self._name}'))
             return
-        future = self._client.send_goal_async(goal_from_key_frame(key_frame))
+        future = self._client.send_goal_async(
+            goal_from_key_frame(key_frame), partial(self._on_feedback, sequence))
         future.add_done_callback(partial(self._on_goal, sequence))
 
     def receive(self, wait: bool) -> Reply | None:
         with self._answered:
-            if wait:
-                self._answered.wait_for(
-                    lambda: self._reply is not None, self._deadline - time.monotonic())
+            while wait and self._reply is None and (
+                    left := self._deadline - time.monotonic()) > 0:
+                self._answered.wait(left)
             if self._reply is None and time.monotonic() >= self._deadline:
                 self._sequence = 0
                 self.answered_at = time.perf_counter()
                 if self._goal is not None:
                     self._goal.cancel_goal_async()
-                return LinkFailure(f'no answer from {self._name} within {self._timeout:g} s')
+                return LinkFailure(f'no sign of {self._name} for {self._timeout:g} s')
             reply, self._reply = self._reply, None
             return reply
 
@@ -76,6 +77,11 @@ class ActionLink:
             self._deadline = 0.0
             self._reply = LinkFailure('the node shuts down')
             self._answered.notify_all()
+
+    def _on_feedback(self, sequence: int, feedback: object) -> None:
+        with self._answered:
+            if sequence == self._sequence:
+                self._deadline = time.monotonic() + self._timeout
 
     def _on_goal(self, sequence: int, future: Future) -> None:
         goal = future.result()

@@ -9,12 +9,11 @@ import time
 from typing import Any
 
 import cv2
-from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.parameters import declare, Parameter
-from shadowtutor_ros.nodes.spin import run
+from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.video import Frame, open_source
 from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import header_to_msg, stamp_from_msg
@@ -38,12 +37,12 @@ REPLAY_PARAMETERS = (
 )
 
 
-class ReplayNode(Node):
+class ReplayNode(WorkingNode):
     """Publishes ``image``; with pace lockstep it subscribes to ``mask``."""
 
     def __init__(self) -> None:
         super().__init__('replay')
-        p = self._parameters = declare(self, REPLAY_PARAMETERS)
+        p = self._values = declare(self, REPLAY_PARAMETERS)
         self._source = open_source(p['source'])
         self._fps = p['fps'] or self._source.fps
         self._compressed = p['image_transport'] == 'compressed'
@@ -60,12 +59,11 @@ class ReplayNode(Node):
         self._thread = threading.Thread(target=self._replay, name='replay')
         self._thread.start()
 
-    def destroy_node(self) -> None:
+    def stop(self) -> None:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
         self._thread.join()
-        super().destroy_node()
 
     def _on_mask(self, msg: Image) -> None:
         with self._changed:
@@ -73,7 +71,7 @@ class ReplayNode(Node):
             self._changed.notify_all()
 
     def _replay(self) -> None:
-        p = self._parameters
+        p = self._values
         lockstep = p['pace'] == 'lockstep'
         if lockstep:
             while not (self._publisher.get_subscription_count() or self._pause(0.05)):
@@ -98,10 +96,10 @@ class ReplayNode(Node):
         self.get_logger().info(f'{count} frames of {self._source.source} replayed')
 
     def _publish(self, frame: Frame, stamp: int) -> None:
-        header = header_to_msg(stamp, self._parameters['frame_id'])
+        header = header_to_msg(stamp, self._values['frame_id'])
         if self._compressed:
             _, data = cv2.imencode(
-                '.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, self._parameters['jpeg_quality']])
+                '.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, self._values['jpeg_quality']])
             self._publisher.publish(CompressedImage(
                 header=header, format='bgr8; jpeg compressed bgr8',
                 data=array('B', data.tobytes())))
@@ -109,7 +107,7 @@ class ReplayNode(Node):
             self._publisher.publish(image_from_array(frame, 'bgr8', header))
 
     def _wait_for_mask(self, stamp: int) -> None:
-        timeout = self._parameters['mask_timeout']
+        timeout = self._values['mask_timeout']
         with self._changed:
             came = self._changed.wait_for(
                 lambda: self._mask_stamp == stamp or self._stopped, timeout)

@@ -1,42 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run one node as a process."""
+"""Run one node as a process, from its start to a clean end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+import signal
 import sys
+import threading
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, MultiThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
-from shadowtutor_ros.model.checkpoint import CheckpointError
-from shadowtutor_ros.nodes.parameters import ParameterError
-from shadowtutor_ros.teacher.protocol import TeacherError
-from shadowtutor_ros.video import VideoError
+from shadowtutor_ros.errors import ShadowTutorError
 
-_START_ERRORS = (CheckpointError, TeacherError, VideoError, ParameterError,
-                 InvalidParameterTypeException, InvalidParameterValueException,
+_START_ERRORS = (ShadowTutorError, InvalidParameterTypeException, InvalidParameterValueException,
                  FileNotFoundError, ValueError)
 
 
-def run(make_node: Callable[[], Node], args: list[str] | None = None, threads: int = 4) -> None:
-    """Spin ``make_node()`` until shutdown; a node that cannot start says why and exits with 1."""
-    rclpy.init(args=args)
+class WorkingNode(Node):
+    """A node that may have work beside the executor's callbacks."""
+
+    def stop(self) -> None:
+        """End that work, while the node can still publish and be answered; do nothing again."""
+
+    def destroy_node(self) -> None:
+        self.stop()
+        super().destroy_node()
+
+
+def run(
+    make_node: Callable[[], WorkingNode], args: list[str] | None = None, threads: int = 4,
+) -> None:
+    """
+    Spin ``make_node()`` until SIGINT or SIGTERM.
+
+    A node that cannot start says why and exits with 1. rclpy's own signal handlers would end
+    the context under the node's workers; ours let the workers end first.
+    """
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # unknown log level, malformed remapping
+        print(f'{type(error).__name__}: {error}', file=sys.stderr)
+        sys.exit(1)
     try:
         node = make_node()
     except _START_ERRORS as error:
         get_logger('shadowtutor').fatal(f'{type(error).__name__}: {error}')
-        rclpy.try_shutdown()
+        rclpy.shutdown()
         sys.exit(1)
+    except KeyboardInterrupt:
+        rclpy.shutdown()
+        sys.exit(130)
     executor = MultiThreadedExecutor(threads)
     executor.add_node(node)
-    try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    errors = _spin_until_signal(executor, node)
+    node.destroy_node()
+    rclpy.shutdown()
+    if errors:
+        raise errors[0]
+
+
+def _spin_until_signal(executor: Executor, node: WorkingNode) -> list[Exception]:
+    """Spin in a thread and wait for a signal in this one; return what a callback raised."""
+    stopped = threading.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, lambda number, frame: stopped.set())
+    errors: list[Exception] = []
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except Exception as error:
+            errors.append(error)
+        stopped.set()
+
+    spinning = threading.Thread(target=spin, name='executor')
+    spinning.start()
+    stopped.wait()
+    node.stop()
+    executor.shutdown()
+    spinning.join()
+    return errors

@@ -9,7 +9,6 @@ import socket
 import threading
 from typing import Any
 
-from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import StudentStatus
@@ -23,7 +22,7 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
 from shadowtutor_ros.nodes.mailbox import Mailbox
 from shadowtutor_ros.nodes.parameters import declare
-from shadowtutor_ros.nodes.spin import run
+from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.runtime.student import (
@@ -45,7 +44,7 @@ from shadowtutor_ros.wire.messages import (
 from shadowtutor_ros.wire.update import NO_SESSION
 
 
-class StudentNode(Node):
+class StudentNode(WorkingNode):
     """
     Subscribes to ``image``; publishes ``~/mask``, ``~/overlay`` and ``~/status``.
 
@@ -55,7 +54,7 @@ class StudentNode(Node):
 
     def __init__(self) -> None:
         super().__init__('student')
-        p = self._parameters = declare(self, STUDENT_PARAMETERS)
+        p = self._values = declare(self, STUDENT_PARAMETERS)
         self._schedule = ScheduleSettings(
             p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
         self._device = pick_device(p['device'])
@@ -86,12 +85,11 @@ class StudentNode(Node):
             self._ask_timer = self.create_timer(0.5, self._ask_for_student)
             self._retry_timer = self.create_timer(p['goal_timeout'], self._forget_request)
 
-    def destroy_node(self) -> None:
+    def stop(self) -> None:
         self._frames.close()
         self._link.close()
         if self._worker.is_alive():
             self._worker.join()
-        super().destroy_node()
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -128,7 +126,7 @@ class StudentNode(Node):
         self._start(student, update.session_id, update.version)
 
     def _start(self, student: Student, session_id: int, version: int) -> None:
-        p = self._parameters
+        p = self._values
         self._detail = ''
         self._loop = StudentLoop(
             student, Scheduler(self._schedule), self._link, self._stream_id,
@@ -162,14 +160,14 @@ class StudentNode(Node):
         loop, counters = self._loop, self._loop.counters
         frame = image_to_bgr(msg) if isinstance(msg, Image) else compressed_to_bgr(msg)
         stamp = stamp_from_msg(msg.header.stamp)
-        before = _events(counters)
+        before, failures = _events(counters), counters.failures
         mask = loop.segment(frame, stamp, msg.header.frame_id)
         self._newest_stamp, self._newest_frame_id = stamp, msg.header.frame_id
         self._publish_pictures(msg, frame, mask)
         loop.settle()
+        if counters.failures > failures:
+            self.get_logger().warning(f'key frame failed: {counters.detail}')
         if _events(counters) != before:
-            if counters.failed:
-                self.get_logger().warning(f'key frame failed: {counters.detail}')
             self._publish_status()
 
     def _publish_pictures(self, msg: Image | CompressedImage, frame: Frame, mask: Mask) -> None:
@@ -177,7 +175,7 @@ class StudentNode(Node):
         self._mask_publisher.publish(image_from_array(mask, 'mono8', msg.header))
         if self._overlay_publisher.get_subscription_count():
             painted = overlay(frame, mask, self._loop.student.info.class_colours,
-                              self._parameters['overlay_opacity'])
+                              self._values['overlay_opacity'])
             self._overlay_publisher.publish(
                 image_from_array(painted[..., ::-1], 'rgb8', msg.header))
 

@@ -25,7 +25,8 @@ STUDENT_PARAMETERS = (
               'frames after its key frame; 0: when it comes.', 0, 10000),
     Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=FORMATS),
     Parameter('jpeg_quality', 90, 'JPEG quality of key frames.', 1, 100),
-    Parameter('goal_timeout', 10.0, 'Seconds until a key frame without an answer has failed.',
+    Parameter('goal_timeout', 10.0, 'Seconds without an answer or feedback after which a key '
+              'frame has failed.',
               0.1, 3600.0),
     Parameter('overlay_opacity', 0.5, 'Opacity of the classes in ~/overlay.', 0.0, 1.0),
     Parameter('status_period', 1.0, 'Seconds between ~/status messages when nothing happens.',

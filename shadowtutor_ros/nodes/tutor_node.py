@@ -9,7 +9,6 @@ from typing import Any
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
 from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.srv import GetStudent
 import torch
@@ -21,7 +20,7 @@ from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.parameters import declare
-from shadowtutor_ros.nodes.spin import run
+from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.runtime.tutor import (
     MAX_STREAM_ID,
@@ -46,7 +45,11 @@ class _Cancelled(Exception):
     """The robot gave the goal up."""
 
 
-class TutorNode(Node):
+class _Stopping(Exception):
+    """The node ends."""
+
+
+class TutorNode(WorkingNode):
     """Serves the action ``~/distill`` and the service ``~/get_student``."""
 
     def __init__(self) -> None:
@@ -69,6 +72,7 @@ class TutorNode(Node):
                 cold_start_updates=p['cold_start_updates'],
                 cold_start_group=p['cold_start_group']),
             p['weight_encoding'], p['max_streams'], p['idle_timeout']))
+        self._stopping = False
         callbacks = ReentrantCallbackGroup()
         self._server = ActionServer(
             self, Distill, '~/distill', self._distill, callback_group=callbacks,
@@ -79,6 +83,9 @@ class TutorNode(Node):
         self.create_service(
             GetStudent, '~/get_student', self._first_student, callback_group=callbacks)
         self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
+
+    def stop(self) -> None:
+        self._stopping = True
 
     def destroy_node(self) -> None:
         self._server.destroy()
@@ -109,6 +116,8 @@ class TutorNode(Node):
         def report(progress: Progress) -> None:
             if goal.is_cancel_requested:
                 raise _Cancelled
+            if self._stopping:
+                raise _Stopping('the tutor shuts down')
             goal.publish_feedback(Distill.Feedback(
                 phase=_PHASES[progress.phase], step=progress.step, metric=progress.metric,
                 loss=progress.loss))

@@ -53,6 +53,12 @@ class System:
             'labels_fps': self.scene.fps, 'threads': 1, 'max_updates': 4,
             'cold_start_updates': 4, **parameters})
 
+    def endless_labels(self) -> str:
+        """Label maps for all the minutes that the video may be looped."""
+        labels = self.logs / 'labels.npz'
+        np.savez_compressed(labels, labels=np.tile(np.stack(self.scene.labels), (80, 1, 1)))
+        return str(labels)
+
     def student(self, **parameters: object) -> NodeProcess:
         return self._start('student_node', {
             'stream_id': 'test', 'threads': 1, 'status_period': 0.1, **LOSSLESS_STUDENT,
@@ -131,9 +137,8 @@ def test_the_masks_are_those_of_one_process_bit_for_bit(
 
 
 def test_the_student_survives_its_tutor_and_learns_from_the_next(system: System) -> None:
-    labels = system.logs / 'labels.npz'  # for all the minutes that the video may be looped
-    np.savez_compressed(labels, labels=np.tile(np.stack(system.scene.labels), (80, 1, 1)))
-    tutor = system.tutor(teacher_weights=str(labels))
+    labels = system.endless_labels()
+    tutor = system.tutor(teacher_weights=labels)
     system.student(min_stride=2, max_stride=4, goal_timeout=1.0)
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
     system.replay(loop=True)
@@ -146,7 +151,7 @@ def test_the_student_survives_its_tutor_and_learns_from_the_next(system: System)
     assert alone.updates_applied == failed.updates_applied
     assert alone.session_id == before.session_id
 
-    system.tutor(teacher_weights=str(labels))
+    system.tutor(teacher_weights=labels)
     healed = system.wait(lambda s: s.updates_applied >= failed.updates_applied + 2)
     assert healed.session_id != before.session_id
     assert healed.updates_rejected == 0
@@ -197,3 +202,40 @@ def test_a_node_that_cannot_start_says_why(
         process.check()
     assert message in str(error.value)
     assert 'Traceback' not in str(error.value)
+
+
+def test_long_training_is_no_failure_while_feedback_comes(system: System) -> None:
+    system.tutor(threshold=0.99, cold_start_updates=100,
+                 teacher_weights=system.endless_labels())
+    system.student(min_stride=2, max_stride=2, goal_timeout=1.0)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    status = system.wait(lambda s: s.updates_applied == 1)
+    assert status.training_ms > 1000
+    assert status.failures == 0
+
+
+@pytest.mark.parametrize('sign', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_every_node_at_once_and_in_silence(
+    system: System, sign: signal.Signals,
+) -> None:
+    tutor = system.tutor(threshold=0.99, cold_start_updates=1000,
+                         teacher_weights=system.endless_labels())
+    student = system.student()
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    replay = system.replay(loop=True)
+    system.wait(lambda s: s.key_frames == 1 and s.frames_processed > 10)
+    for process in (replay, student, tutor):  # the tutor is in the middle of its training
+        assert process.stop(sign) == 0, process.log.read_text()
+        assert 'Traceback' not in process.log.read_text()
+
+
+def test_parameters_can_be_asked_for_while_a_node_works(system: System) -> None:
+    system.tutor(teacher_weights=system.endless_labels())
+    system.student()
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    system.wait(lambda s: s.updates_applied >= 1)
+    for node, name, value in (('/student', 'min_stride', 8), ('/tutor', 'max_updates', 4),
+                              ('/replay', 'loop', True), ('/student', 'use_sim_time', False)):
+        assert system.collector.parameter(node, name, START) == value
