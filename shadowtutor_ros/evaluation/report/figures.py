@@ -23,6 +23,7 @@ from matplotlib import pyplot
 
 _DPI = 110
 _TITLE = 22  # pixels above a picture in the strip
+_STRIP_COLUMNS = 4
 
 
 def plot_miou_over_time(path: Path, video: str, runs: Mapping[str, Run], fps: float) -> None:
@@ -109,7 +110,7 @@ def draw_strip(
     path: Path, frames: Mapping[int, NDArray[np.uint8]], labels: Mapping[int, NDArray[np.uint8]],
     runs: Mapping[str, Run], colours: Sequence[tuple[int, int, int]], width: int = 320,
 ) -> None:
-    """Draw a row per example frame: the frame, the teacher's mask and each setting's."""
+    """Draw every example frame in rows of pictures: the frame, the teacher, each setting."""
     rows = []
     for index, frame in frames.items():
         pictures = {f'frame {index}': frame, 'teacher': overlay(frame, labels[index], colours, .6)}
@@ -120,8 +121,12 @@ def draw_strip(
                     frame, run.masks[index], colours, 0.6)
             else:
                 pictures[f'{name}: left out'] = np.full_like(frame, 64)
-        rows.append(np.hstack([_titled(p, title, width) for title, p in pictures.items()]))
-    cv2.imwrite(str(path), np.vstack(rows))
+        tiles = [_titled(picture, title, width) for title, picture in pictures.items()]
+        tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % _STRIP_COLUMNS)
+        rows += [np.hstack(tiles[i:i + _STRIP_COLUMNS])
+                 for i in range(0, len(tiles), _STRIP_COLUMNS)]
+        rows.append(np.full((_TITLE // 2, rows[0].shape[1], 3), 255, np.uint8))
+    cv2.imwrite(str(path), np.vstack(rows[:-1]))
 
 
 def _titled(picture: NDArray[np.uint8], title: str, width: int) -> NDArray[np.uint8]:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import json
 import math
 from pathlib import Path
 import platform
 import re
-from typing import Any
 
 import torch
 
@@ -76,9 +76,9 @@ def _pictures(results: Results) -> list[Picture]:
 
 
 def _throughput(
-    path: Path, results: Results, video: str, settings: list[Setting] | Any,
+    path: Path, results: Results, video: str, settings: Sequence[Setting],
 ) -> str | None:
-    """Plot Fig. 4 by the first distilling setting whose times are all known."""
+    """Plot Fig. 4 by the first distilling setting whose times are all known; say which."""
     summaries = results.summaries[video]
     for setting in settings:
         if setting.kind == DISTILL and (

@@ -118,7 +118,8 @@ def _accuracy(summaries: Summaries, settings: Sequence[Setting]) -> Table:
             *_each_and_average(summaries, names, lambda r: r.miou),
             _row('  the paper', names, paper.MIOU, '.2f')),
         'Against the teacher, mean over all frames; each frame over the classes that the label '
-        f'or the mask has, background included. {_OTHER}')
+        'or the mask has, background included. Naive is 100 by definition; what JPEG does to '
+        f'the teacher is not counted. {_OTHER}')
 
 
 def _resampled(summaries: Summaries, settings: Sequence[Setting]) -> Table:
