@@ -38,6 +38,7 @@ setup(
             f'shadowtutor = {PACKAGE}.cli:main',
             f'student_node = {PACKAGE}.nodes.student_node:main',
             f'tutor_node = {PACKAGE}.nodes.tutor_node:main',
+            f'teacher_node = {PACKAGE}.nodes.teacher_node:main',
             f'replay_node = {PACKAGE}.nodes.replay_node:main',
         ],
     },

@@ -17,12 +17,13 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.run import OnFrame, Run, run_in_process
-from shadowtutor_ros.evaluation.setting import DISTILL, Setting
+from shadowtutor_ros.evaluation.setting import DISTILL, NAIVE, Setting
 from shadowtutor_ros.evaluation.store import RunStore
 from shadowtutor_ros.evaluation.summary import Summaries, summarise, write_summary
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.teacher.protocol import Teacher
+from shadowtutor_ros.wire.key_frame import RAW
 
 EXAMPLES = 3  # frames of each video that are shown
 
@@ -94,17 +95,23 @@ def _run(
     evaluation: Evaluation, clip: LabelledClip, setting: Setting, on_frame: OnFrame,
 ) -> Run:
     examples = examples_of(clip.count)
-    if _over_ros(evaluation, setting):
+    logs = evaluation.out / 'logs' / clip.clip.name / setting.name
+    over_ros = _over_ros(evaluation, setting)
+    if over_ros and setting.kind == DISTILL:
         from shadowtutor_ros.evaluation.over_ros import Nodes, run_over_ros
-        nodes = Nodes(evaluation.nodes or {}, evaluation.out / 'logs' / clip.clip.name
-                      / setting.name)
-        return run_over_ros(clip, setting, nodes, len(evaluation.classes), examples, on_frame)
-    return run_in_process(clip, setting, evaluation.first, examples, on_frame)
+        return run_over_ros(clip, setting, Nodes(evaluation.nodes or {}, logs),
+                            len(evaluation.classes), examples, on_frame)
+    run = run_in_process(clip, setting, evaluation.first, examples, on_frame)
+    if over_ros:
+        from shadowtutor_ros.evaluation.over_ros import naive_seconds, Nodes
+        run.seconds = naive_seconds(clip, Nodes(evaluation.nodes or {}, logs))
+    return run
 
 
 def _over_ros(evaluation: Evaluation, setting: Setting) -> bool:
-    return (evaluation.nodes is not None and setting.kind == DISTILL
-            and not setting.resample_fps)
+    """Say whether the nodes have a part in it: they offload raw frames only."""
+    return (evaluation.nodes is not None and not setting.resample_fps and (
+        setting.kind == DISTILL or (setting.kind == NAIVE and setting.key_frames.format == RAW)))
 
 
 def _identity(evaluation: Evaluation, clip: LabelledClip, setting: Setting) -> dict[str, Any]:

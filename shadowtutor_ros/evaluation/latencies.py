@@ -7,13 +7,9 @@ import statistics
 import time
 
 from shadowtutor_ros.evaluation.bounds import Measured
-from shadowtutor_ros.evaluation.run import RunError
+from shadowtutor_ros.evaluation.run import local_loop, RunError
 from shadowtutor_ros.evaluation.setting import Setting
 from shadowtutor_ros.model.student import Frame, Student
-from shadowtutor_ros.runtime.link import LocalLink
-from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
-from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
-from shadowtutor_ros.schedule.scheduler import Scheduler
 from shadowtutor_ros.teacher.protocol import Teacher
 
 
@@ -30,11 +26,7 @@ def measure(
     inference = [_seconds_of(first, frame) for _ in range(repeats)]
     step_seconds, teacher_seconds, size = [], [], 0
     for repeat in range(repeats + 1):
-        tutor = Tutor(teacher, first, TutorSettings(setting.distill, setting.encoding))
-        start = tutor.first_student('measure')
-        loop = StudentLoop(
-            student_from_update(start, first.info, first.device), Scheduler(setting.schedule),
-            LocalLink(tutor), 'measure', setting.key_frames, start.session_id, start.version)
+        loop = local_loop(setting, first, teacher)
         loop.segment(frame)
         loop.settle()
         counters = loop.counters

@@ -17,7 +17,11 @@ from shadowtutor_ros.evaluation.record import FrameRecord
 from shadowtutor_ros.evaluation.run import judge, OnFrame, Run, RunError
 from shadowtutor_ros.evaluation.setting import DISTILL, Setting
 from shadowtutor_ros.harness.stream import run_stream, Stream
+from shadowtutor_ros.harness.two_machines import TwoMachines
+from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
 from shadowtutor_ros.wire.messages import stamp_from_msg
+
+NAIVE_FRAMES = 50
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,19 @@ def run_over_ros(
     run.seconds = streamed.seconds
     fill_in(run.records, streamed.statuses, labelled.clip.fps)
     return run
+
+
+def naive_seconds(labelled: LabelledClip, nodes: Nodes) -> float:
+    """
+    Return the time of the whole clip when every frame goes to the teacher and is waited for.
+
+    Measured over its first frames, at most NAIVE_FRAMES. Raise StreamError or ProcessDied.
+    """
+    teacher = {name: value for name, value in nodes.tutor.items()
+               if name in {parameter.name for parameter in TEACHER_PARAMETERS}}
+    stream = Stream(labelled.clip.path, labelled.clip.fps, min(labelled.count, NAIVE_FRAMES),
+                    teacher)
+    return labelled.count / TwoMachines(None).naive(stream, nodes.logs).fps
 
 
 def fill_in(

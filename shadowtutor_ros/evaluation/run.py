@@ -24,6 +24,7 @@ from shadowtutor_ros.runtime.link import LocalLink
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import Scheduler
+from shadowtutor_ros.teacher.protocol import Teacher
 from shadowtutor_ros.wire.key_frame import encode_frame, RAW
 
 OnFrame = Callable[[int], object]
@@ -75,6 +76,15 @@ def run_in_process(
     return run
 
 
+def local_loop(setting: Setting, first: Student, teacher: Teacher) -> StudentLoop:
+    """Return a student's loop with a tutor of its own in this process; ``first`` is copied."""
+    tutor = Tutor(teacher, first, TutorSettings(setting.distill, setting.encoding))
+    start = tutor.first_student('evaluation')
+    return StudentLoop(
+        student_from_update(start, first.info, first.device), Scheduler(setting.schedule),
+        LocalLink(tutor), 'evaluation', setting.key_frames, start.session_id, start.version)
+
+
 def judge(
     record: FrameRecord, mask: Mask, label: NDArray[np.uint8], classes: int,
 ) -> None:
@@ -109,11 +119,7 @@ def _naive(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
 
 
 def _distill(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
-    tutor = Tutor(labelled.labels, first, TutorSettings(setting.distill, setting.encoding))
-    start = tutor.first_student('evaluation')
-    loop = StudentLoop(
-        student_from_update(start, first.info, first.device), Scheduler(setting.schedule),
-        LocalLink(tutor), 'evaluation', setting.key_frames, start.session_id, start.version)
+    loop = local_loop(setting, first, labelled.labels)
     counters = loop.counters
     key_frame: FrameRecord | None = None
 

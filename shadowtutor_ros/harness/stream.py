@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from shadowtutor_msgs.msg import StudentStatus
 
+from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.harness.collector import Collector, LOSSLESS
 from shadowtutor_ros.harness.processes import NodeProcess
 
@@ -24,7 +25,7 @@ _CAMERA = '/camera/image_raw'
 OnMask = Callable[[int, NDArray[np.uint8], int], None]
 
 
-class StreamError(Exception):
+class StreamError(ShadowTutorError):
     """The nodes did not do what was expected of them in time."""
 
 

@@ -17,7 +17,7 @@ SAME = ('frame', 'miou', 'key_frame', 'steps', 'bytes_up', 'bytes_down')
 
 def evaluate(scene: Scene, out: Path, *more: str) -> int:
     return cli.main(['evaluate', str(scene.video), '--labels', str(scene.label_maps), '--frames',
-                     '28', '--settings', 'partial-1,partial-8', '--threads', '1', '--out',
+                     '28', '--settings', 'partial-1,partial-8,naive', '--threads', '1', '--out',
                      str(out), *more])
 
 
@@ -40,6 +40,9 @@ def test_both_ways_agree_with_the_same_delays(scene: Scene, tmp_path: Path) -> N
     summary = json.loads((ros / 'summary.json').read_text())
     assert summary['mode'] == 'ros'
     assert summary['videos']['video']['partial-1']['together']
+    naive = summary['videos']['video']['naive']
+    assert naive['together']
+    assert naive['miou'] == 100.0
     assert (ros / 'throughput_video.png').is_file()
 
 

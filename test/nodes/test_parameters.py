@@ -14,10 +14,12 @@ from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.nodes.parameters import declare, Parameter, ParameterError
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
+from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.share import config_file
 
-TABLES = {'student': STUDENT_PARAMETERS, 'tutor': TUTOR_PARAMETERS, 'replay': REPLAY_PARAMETERS}
+TABLES = {'student': STUDENT_PARAMETERS, 'tutor': TUTOR_PARAMETERS,
+          'teacher': TEACHER_PARAMETERS, 'replay': REPLAY_PARAMETERS}
 
 
 def read(name: str) -> dict[str, dict[str, dict[str, object]]]:

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real nodes over a shaped link between two namespaces."""
+
+from pathlib import Path
+
+import pytest
+from scene import Scene
+
+from shadowtutor_ros.harness.netlab import NetLab, NetLabUnavailable
+from shadowtutor_ros.harness.processes import ProcessDied
+from shadowtutor_ros.harness.stream import Stream
+from shadowtutor_ros.harness.two_machines import TwoMachines
+
+pytestmark = pytest.mark.ros
+
+FRAME, MASK, WEIGHTS = 96 * 128 * 3, 96 * 128, 413_860  # bytes
+
+
+def teacher(scene: Scene) -> dict[str, object]:
+    return {'teacher': 'labels', 'teacher_weights': str(scene.label_maps),
+            'labels_fps': scene.fps}
+
+
+def test_the_link_carries_every_byte_once(scene: Scene, tmp_path: Path) -> None:
+    try:
+        with NetLab() as lab:
+            machines = TwoMachines(lab)
+            lab.shape(8)
+            shadow = machines.shadow(Stream(
+                scene.video, scene.fps, 17,
+                {**teacher(scene), 'max_updates': 1, 'cold_start_updates': 1,
+                 'cold_start_group': 'partial', 'weight_encoding': 'fp32'},
+                {'key_frame_format': 'raw'}), tmp_path / 'shadow')
+            lab.shape(2)
+            naive = machines.naive(
+                Stream(scene.video, scene.fps, 12, teacher(scene)), tmp_path / 'naive')
+    except NetLabUnavailable as error:
+        pytest.skip(str(error))
+
+    first, last = shadow.seen.statuses[0], shadow.seen.statuses[-1]
+    assert (first['key_frames'], last['failures']) == (0, 0)
+    assert last['updates_applied'] >= 2
+    assert last['bytes_up'] == last['key_frames'] * FRAME
+    assert last['bytes_down'] == last['updates_applied'] * WEIGHTS
+    assert shadow.wire_bytes is not None
+    least = last['bytes_up'] + last['bytes_down']
+    most = last['key_frames'] * (FRAME + WEIGHTS)  # the last answer may still be under way
+    assert least < shadow.wire_bytes < 1.3 * most
+    # Neither way is free: a key frame takes at least what its bytes take at 8 Mbps.
+    network = (last['turnaround_ms'] - last['queue_ms'] - last['teacher_ms']
+               - last['training_ms'])
+    assert network >= 0.9 * 8 * (FRAME + WEIGHTS) / 8e6 * 1e3
+
+    assert len(naive.seen.times) == 12
+    assert naive.seen.statuses == []
+    possible = 2e6 / (8 * (FRAME + MASK))
+    assert 0.5 * possible < naive.fps < 1.1 * possible
+
+
+def test_without_a_lab_both_are_this_machine(scene: Scene, tmp_path: Path) -> None:
+    run = TwoMachines(None).naive(
+        Stream(scene.video, scene.fps, 5, teacher(scene)), tmp_path)
+    assert run.wire_bytes is None
+    assert run.fps > 0
+
+
+def test_a_node_that_dies_ends_the_run(scene: Scene, tmp_path: Path) -> None:
+    stream = Stream(scene.video, scene.fps, 5, {'teacher': 'labels',
+                                                'teacher_weights': '/nowhere'})
+    with pytest.raises(ProcessDied, match='/nowhere: expected a folder'):
+        TwoMachines(None).naive(stream, tmp_path)
