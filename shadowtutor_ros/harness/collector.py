@@ -45,7 +45,8 @@ class Collector:
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)
         self._node = rclpy.create_node('collector', context=self._context)
-        self._node.create_subscription(Image, f'{student}/mask', self._on_mask, _LOSSLESS_QOS)
+        self._mask_topic = f'{student}/mask'
+        self._node.create_subscription(Image, self._mask_topic, self._on_mask, _LOSSLESS_QOS)
         self._node.create_subscription(
             StudentStatus, f'{student}/status', self._on_status, STATE)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -73,6 +74,15 @@ class Collector:
     def statuses(self) -> tuple[StudentStatus, ...]:
         """All statuses so far."""
         return tuple(self._statuses)
+
+    def wait_for_publisher(self, timeout: float) -> bool:
+        """Say whether somebody publishes masks within ``timeout`` s: none is missed from then."""
+        deadline = time.monotonic() + timeout
+        while not self._node.count_publishers(self._mask_topic):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def next_mask(self, timeout: float) -> tuple[int, NDArray[np.uint8]] | None:
         """Return (stamp in ns, HxW class ids) of the next mask; None after ``timeout`` s."""

@@ -28,6 +28,7 @@ from shadowtutor_ros.share import config_folder
 
 _CAMERA = '/camera/image_raw'
 _MASK = '/teacher/mask'
+_DEPTH = 10  # who discovers the other a little later still gets the first
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ class TwoMachines:
         teacher: watched on the robot, every one of them would travel twice.
         """
         _empty(logs)
-        lossless = {f'qos_overrides.{_MASK}.publisher.{policy}': value
-                    for policy, value in LOSSLESS.items()}
+        lossless = {f'qos_overrides.{topic}.{policy}': value
+                    for topic in (f'{_MASK}.publisher', f'{_CAMERA}.subscription')
+                    for policy, value in {**LOSSLESS, 'depth': _DEPTH}.items()}
         with NodeProcess('teacher_node', {**stream.tutor, **lossless}, logs / 'teacher.log',
                          {'image': _CAMERA}, self._environment, self._on(SERVER)) as teacher:
             return self._follow(stream, logs, '/teacher', SERVER, (teacher,))

@@ -45,13 +45,15 @@ def watch(node: str, frames: int, fps: float, is_student: bool) -> Seen:
     """
     Return the times of ``frames`` masks of ``node``, frame i stamped i / fps.
 
-    A student is ready once it runs, a teacher at once. Raise TimeoutError when
+    A student is ready once it runs, a teacher once it is there. Raise TimeoutError when
     nothing comes for too long, ValueError when another frame's mask comes.
     """
     with Collector(node, int(os.environ.get('ROS_DOMAIN_ID', '0'))) as collector:
         if is_student and collector.wait_for_status(
                 lambda s: s.state == StudentStatus.RUNNING, _START_TIMEOUT) is None:
             raise TimeoutError(f'{node} did not start within {_START_TIMEOUT:g} s')
+        if not collector.wait_for_publisher(_START_TIMEOUT):
+            raise TimeoutError(f'{node} published no mask within {_START_TIMEOUT:g} s')
         print('ready', flush=True)
         times = []
         for index in range(frames):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from scene import Scene
 from sensor_msgs.msg import Image
@@ -21,35 +21,35 @@ pytestmark = pytest.mark.ros
 
 TIMEOUT = 60.0
 MASK = '/teacher/mask'
-LOSSLESS_MASK = {f'qos_overrides.{MASK}.publisher.{k}': v for k, v in LOSSLESS.items()}
+LOSSLESS_TOPICS = {f'qos_overrides.{topic}.{k}': v for k, v in LOSSLESS.items()
+                   for topic in (f'{MASK}.publisher', '/image.subscription')}
 
 
 def teacher(scene: Scene, log: Path, **parameters: object) -> NodeProcess:
     return NodeProcess('teacher_node', {
         'teacher': 'labels', 'teacher_weights': str(scene.label_maps), 'threads': 1,
-        **LOSSLESS_MASK, **parameters}, log)
+        **LOSSLESS_TOPICS, **parameters}, log)
 
 
 @pytest.fixture
-def camera(domain_id: int) -> Iterator[Node]:
+def camera(domain_id: int) -> Iterator[Publisher]:
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node('camera', context=context)
-    yield node
+    yield node.create_publisher(  # keeps what it publishes before the teacher is there
+        Image, '/image', QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL))
     node.destroy_node()
     rclpy.shutdown(context=context)
 
 
 def test_a_mask_comes_back_for_every_frame_that_has_a_label(
-    domain_id: int, scene: Scene, camera: Node, tmp_path: Path,
+    domain_id: int, scene: Scene, camera: Publisher, tmp_path: Path,
 ) -> None:
-    frames = camera.create_publisher(Image, '/image', QoSProfile(
-        depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL))
     with Collector('/teacher', domain_id) as collector, teacher(scene, tmp_path / 'log'):
 
         def mask_after(*images: Image) -> tuple[int, np.ndarray]:
             for image in images:
-                frames.publish(image)
+                camera.publish(image)
             received = collector.next_mask(TIMEOUT)
             assert received is not None
             return received
@@ -69,14 +69,17 @@ def test_a_mask_comes_back_for_every_frame_that_has_a_label(
 
 
 def test_replay_in_lockstep_is_the_naive_client(
-    domain_id: int, scene: Scene, tmp_path: Path,
+    domain_id: int, scene: Scene, camera: Publisher, tmp_path: Path,
 ) -> None:
-    lossless = {f'qos_overrides./image.publisher.{k}': v for k, v in LOSSLESS.items()}
     with ExitStack() as stack:
         collector = stack.enter_context(Collector('/teacher', domain_id))
         stack.enter_context(teacher(scene, tmp_path / 'teacher.log'))
+        camera.publish(image_from_array(scene.frames[0], 'bgr8', header_to_msg(0, 'camera')))
+        assert collector.next_mask(TIMEOUT) is not None  # so they know each other
+        overrides = {f'qos_overrides.{topic}.{k}': v for k, v in LOSSLESS.items()
+                     for topic in ('/image.publisher', f'{MASK}.subscription')}
         stack.enter_context(NodeProcess('replay_node', {
-            'source': str(scene.video), 'stamps': 'media', 'pace': 'lockstep', **lossless,
+            'source': str(scene.video), 'stamps': 'media', 'pace': 'lockstep', **overrides,
         }, tmp_path / 'replay.log', {'mask': MASK}))
         for index, label in enumerate(scene.labels):
             received = collector.next_mask(TIMEOUT)
