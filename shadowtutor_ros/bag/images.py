@@ -79,7 +79,7 @@ def _pixels(message: Any, channels: int) -> NDArray[np.uint8]:
             f'or more and {max(step, row) * height} bytes, got rows of {step} and '
             f'{len(message.data)} bytes')
     rows = np.asarray(message.data[:step * height], np.uint8).reshape(height, step)[:, :row]
-    return np.ascontiguousarray(rows).reshape(height, width, channels)
+    return rows.copy().reshape(height, width, channels)  # the message's bytes are read-only
 
 
 def _decompress(message: Any) -> NDArray[np.uint8]:

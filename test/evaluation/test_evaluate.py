@@ -7,6 +7,10 @@ import json
 from pathlib import Path
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from typing import Any
 
 import cv2
@@ -14,6 +18,8 @@ import pytest
 from scene import Scene
 
 from shadowtutor_ros import cli
+from shadowtutor_ros.bag.writer import write_bag
+from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.evaluation import evaluate as module
 from shadowtutor_ros.evaluation.evaluate import examples_of
 from shadowtutor_ros.evaluation.record import read_records
@@ -101,6 +107,32 @@ def test_a_killed_run_ends_with_the_same_report(
     assert (kept / 'frames.csv').read_bytes() == before
     assert not half.exists()
     assert accuracy(tmp_path) == accuracy(done)
+
+
+def test_a_kill_in_the_middle(scene: Scene, done: Path, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, '-m', 'shadowtutor_ros.cli',
+                           *command(scene, tmp_path)]) as process:
+        first = tmp_path / 'runs' / 'video' / 'wild' / 'run.json'
+        while not first.is_file() and process.poll() is None:
+            time.sleep(0.005)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / 'summary.json').exists()
+    before = first.stat().st_mtime_ns
+    assert cli.main(command(scene, tmp_path)) == 0
+    assert first.stat().st_mtime_ns == before
+    assert accuracy(tmp_path) == accuracy(done)
+
+
+def test_a_rosbag_is_a_video_too(
+    scene: Scene, done: Path, classes: ClassSet, tmp_path: Path,
+) -> None:
+    write_bag(tmp_path / 'video', scene.frames, scene.fps)
+    arguments = command(scene, tmp_path / 'out', settings='wild,partial-1')
+    arguments[1] = str(tmp_path / 'video')
+    assert cli.main(arguments) == 0
+    for name, figures in accuracy(tmp_path / 'out').items():
+        assert figures == accuracy(done)[name]
 
 
 @pytest.mark.parametrize('more', [('--seed', '1'), ('--frames', '12')])
