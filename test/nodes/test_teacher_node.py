@@ -20,6 +20,7 @@ from shadowtutor_ros.wire.messages import header_to_msg
 pytestmark = pytest.mark.ros
 
 TIMEOUT = 60.0
+DEPTH = 10  # of the collector, which nobody waits for: so many masks are never lost
 MASK = '/teacher/mask'
 LOSSLESS_TOPICS = {f'qos_overrides.{topic}.{k}': v for k, v in LOSSLESS.items()
                    for topic in (f'{MASK}.publisher', '/image.subscription')}
@@ -28,7 +29,7 @@ LOSSLESS_TOPICS = {f'qos_overrides.{topic}.{k}': v for k, v in LOSSLESS.items()
 def teacher(scene: Scene, log: Path, **parameters: object) -> NodeProcess:
     return NodeProcess('teacher_node', {
         'teacher': 'labels', 'teacher_weights': str(scene.label_maps), 'threads': 1,
-        **LOSSLESS_TOPICS, **parameters}, log)
+        f'qos_overrides.{MASK}.publisher.depth': DEPTH, **LOSSLESS_TOPICS, **parameters}, log)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def camera(domain_id: int) -> Iterator[Publisher]:
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node('camera', context=context)
     yield node.create_publisher(  # keeps what it publishes before the teacher is there
-        Image, '/image', QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+        Image, '/image', QoSProfile(depth=DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL))
     node.destroy_node()
     rclpy.shutdown(context=context)
 
@@ -79,9 +80,10 @@ def test_replay_in_lockstep_is_the_naive_client(
         overrides = {f'qos_overrides.{topic}.{k}': v for k, v in LOSSLESS.items()
                      for topic in ('/image.publisher', f'{MASK}.subscription')}
         stack.enter_context(NodeProcess('replay_node', {
-            'source': str(scene.video), 'stamps': 'media', 'pace': 'lockstep', **overrides,
+            'source': str(scene.video), 'stamps': 'media', 'pace': 'lockstep',
+            'frames': DEPTH - 1, **overrides,
         }, tmp_path / 'replay.log', {'mask': MASK}))
-        for index, label in enumerate(scene.labels):
+        for index, label in enumerate(scene.labels[:DEPTH - 1]):
             received = collector.next_mask(TIMEOUT)
             assert received is not None
             assert received[0] == scene.stamp(index)
