@@ -18,13 +18,13 @@ from sensor_msgs.msg import Image
 from shadowtutor_msgs.msg import StudentUpdate as StudentUpdateMsg
 import torch
 
-from shadowtutor_ros.model.groups import FULL, PARTIAL, shapes_of
+from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.wire.encoder import Encoder, ENCODINGS, WeightSettings
 from shadowtutor_ros.wire.images import image_from_array, image_to_bgr
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame
 from shadowtutor_ros.wire.messages import header_to_msg, update_from_msg, update_to_msg
 from shadowtutor_ros.wire.update import StudentUpdate, verify_update
-from shadowtutor_ros.wire.weights import encode_weights, ENCODINGS
 
 ROUNDS = 60
 
@@ -48,23 +48,23 @@ def report(name: str, milliseconds: float, size: int) -> None:
 def weights() -> None:
     """Time a student update from tensors to message, over the serializer, and back."""
     student = Student.random(StudentInfo(tuple('abcdefghi')), 0)
-    full = shapes_of(student.weights(FULL))
     for group in (PARTIAL, FULL):
-        tensors = student.weights(group)
-        shapes = shapes_of(tensors)
+        tensors = {name: t + 0.005 * torch.randn_like(t)
+                   for name, t in student.weights(group).items()}
         for encoding in ENCODINGS:
+            encoder = Encoder(WeightSettings(encoding))
+            encoder.keep(0, student.weights(FULL))
+
             def to_msg(
                 tensors: dict[str, torch.Tensor] = tensors, group: str = group,
-                encoding: str = encoding,
+                encoder: Encoder = encoder,
             ) -> StudentUpdateMsg:
                 return update_to_msg(StudentUpdate(
                     'bench', 1, 0, 'camera', student.layout_hash, group, 1, 0, 1,
-                    encode_weights(tensors, encoding), 0.5, 0.9, 4))
+                    encoder.encode(tensors, 0)[0], 0.5, 0.9, 4))
 
-            def from_msg(
-                msg: StudentUpdateMsg, shapes: dict[str, tuple[int, ...]] = shapes,
-            ) -> None:
-                student.load(verify_update(update_from_msg(msg), full, shapes, 1, 0))
+            def from_msg(msg: StudentUpdateMsg) -> None:
+                student.load(verify_update(update_from_msg(msg), student.weights, 1, 0))
 
             msg = to_msg()
             size = len(msg.payload)

@@ -52,6 +52,11 @@ class Session:
         known = session_id == self.session_id and self.base_version <= version < self.version
         return group if known else FULL
 
+    def renew(self) -> None:
+        """Count a new version because the whole student will change by being encoded."""
+        self.version += 1
+        self.base_version = self.version
+
     def adopt(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the weights as the robot will have them, so that both stay bit-identical."""
         self.student.load(tensors)

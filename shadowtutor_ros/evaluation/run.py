@@ -78,7 +78,7 @@ def run_in_process(
 
 def local_loop(setting: Setting, first: Student, teacher: Teacher) -> StudentLoop:
     """Return a student's loop with a tutor of its own in this process; ``first`` is copied."""
-    tutor = Tutor(teacher, first, TutorSettings(setting.distill, setting.encoding))
+    tutor = Tutor(teacher, first, TutorSettings(setting.distill, setting.weights))
     start = tutor.first_student('evaluation')
     return StudentLoop(
         student_from_update(start, first.info, first.device), Scheduler(setting.schedule),

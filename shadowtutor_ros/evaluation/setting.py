@@ -15,8 +15,9 @@ from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.schedule.scheduler import PACED, ScheduleSettings
 from shadowtutor_ros.share import config_file, config_folder
+from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import FORMATS, RAW
-from shadowtutor_ros.wire.weights import ENCODINGS, FP16, FP32
+from shadowtutor_ros.wire.weights import FP32
 
 WILD = 'wild'
 DISTILL = 'distill'
@@ -47,7 +48,7 @@ class Setting:
     schedule: ScheduleSettings
     distill: DistillSettings
     key_frames: KeyFrameSettings
-    encoding: str
+    weights: WeightSettings
     resample_fps: float = 0.0
 
     def identity(self) -> dict[str, Any]:
@@ -68,7 +69,9 @@ class Setting:
         return {'threshold': distill.threshold, 'max_updates': distill.max_updates,
                 'learning_rate': distill.learning_rate, 'group': distill.group,
                 'cold_start_updates': distill.cold_start_updates,
-                'cold_start_group': distill.cold_start_group, 'weight_encoding': self.encoding}
+                'cold_start_group': distill.cold_start_group,
+                'weight_encoding': self.weights.encoding, 'update_density': self.weights.density,
+                'intra_period': self.weights.intra_period}
 
 
 def load_settings(names: Iterable[str]) -> list[Setting]:
@@ -121,10 +124,7 @@ def _parse(path: Path, data: Any) -> Setting:
             raise ValueError(f'{key}: expected one of {", ".join(allowed)}, got {value!r}')
     setting = _preset(path.stem, str(values.pop('title', path.stem)), kind, preset)
     setting = replace(setting, resample_fps=_number('resample_fps', values.pop(
-        'resample_fps', 0.0)), encoding=values.pop('weight_encoding', setting.encoding))
-    if setting.encoding not in ENCODINGS:
-        raise ValueError(f'weight_encoding: expected one of {", ".join(ENCODINGS)}, '
-                         f'got {setting.encoding!r}')
+        'resample_fps', 0.0)), weights=_weights(setting.weights, values))
     key_frames = KeyFrameSettings(values.pop('key_frame_format', setting.key_frames.format),
                                   values.pop('jpeg_quality', setting.key_frames.quality))
     if key_frames.format not in FORMATS:
@@ -134,8 +134,8 @@ def _parse(path: Path, data: Any) -> Setting:
     of_distill = {f.name for f in fields(DistillSettings)}
     if unknown := sorted(map(str, values.keys() - of_schedule - of_distill)):
         known = sorted(of_schedule | of_distill | {
-            'title', 'kind', 'preset', 'resample_fps', 'weight_encoding', 'key_frame_format',
-            'jpeg_quality'})
+            'title', 'kind', 'preset', 'resample_fps', 'weight_encoding', 'update_density',
+            'intra_period', 'key_frame_format', 'jpeg_quality'})
         raise ValueError(f'unknown {", ".join(unknown)}: expected {", ".join(known)}')
     return replace(
         setting, key_frames=key_frames,
@@ -146,9 +146,17 @@ def _parse(path: Path, data: Any) -> Setting:
 def _preset(name: str, title: str, kind: str, preset: str) -> Setting:
     if preset == 'paper':
         return Setting(name, title, kind, ScheduleSettings(policy=PACED),
-                       DistillSettings.paper(), KeyFrameSettings(RAW), FP32)
+                       DistillSettings.paper(), KeyFrameSettings(RAW),
+                       WeightSettings(FP32))
     return Setting(name, title, kind, ScheduleSettings(), DistillSettings(), KeyFrameSettings(),
-                   FP16)
+                   WeightSettings())
+
+
+def _weights(preset: WeightSettings, values: dict[str, Any]) -> WeightSettings:
+    """Take the weights' keys out of ``values``."""
+    return WeightSettings(values.pop('weight_encoding', preset.encoding),
+                          values.pop('update_density', preset.density),
+                          values.pop('intra_period', preset.intra_period))
 
 
 def _number(key: str, value: object) -> float:

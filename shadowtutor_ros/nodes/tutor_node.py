@@ -32,6 +32,7 @@ from shadowtutor_ros.runtime.tutor import (
 )
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
+from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.messages import fill_first_student, key_frame_from_goal, update_to_msg
 
@@ -71,7 +72,8 @@ class TutorNode(WorkingNode):
                 learning_rate=p['learning_rate'], group=p['group'],
                 cold_start_updates=p['cold_start_updates'],
                 cold_start_group=p['cold_start_group']),
-            p['weight_encoding'], p['max_streams'], p['idle_timeout']))
+            WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
+            p['max_streams'], p['idle_timeout']))
         self._stopping = False
         callbacks = ReentrantCallbackGroup()
         self._server = ActionServer(

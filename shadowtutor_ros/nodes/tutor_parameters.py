@@ -5,9 +5,10 @@ from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import GROUPS
 from shadowtutor_ros.nodes.parameters import Parameter
 from shadowtutor_ros.teacher.factory import TEACHERS
-from shadowtutor_ros.wire.weights import ENCODINGS, FP16
+from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
 
 _DISTILL = DistillSettings()
+_WEIGHTS = WeightSettings()
 
 TUTOR_PARAMETERS = (
     Parameter('teacher', 'detectron2', 'What labels key frames.', choices=TEACHERS),
@@ -32,7 +33,12 @@ TUTOR_PARAMETERS = (
               'first reaches the threshold.', 0, 1000),
     Parameter('cold_start_group', _DISTILL.cold_start_group, 'group until then.',
               choices=GROUPS),
-    Parameter('weight_encoding', FP16, 'How weights travel.', choices=ENCODINGS),
+    Parameter('weight_encoding', _WEIGHTS.encoding, 'How weights travel; delta: differences to '
+              'what the robot runs, fp16 where that is unknown.', choices=ENCODINGS),
+    Parameter('update_density', _WEIGHTS.density, 'weight_encoding delta: share of the '
+              'differences that is sent, the largest first.', 0.001, 1.0),
+    Parameter('intra_period', _WEIGHTS.intra_period, 'weight_encoding delta: every so many '
+              'updates all weights are sent; 0: only when needed.', 0, 1_000_000),
     Parameter('max_streams', 8, 'Streams taught at the same time at most.', 1, 1024),
     Parameter('idle_timeout', 600.0, 'Seconds after which an idle stream may lose its place to '
               'a new one.', 0.0, 1e6),

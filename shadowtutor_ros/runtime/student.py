@@ -9,7 +9,6 @@ import time
 
 import torch
 
-from shadowtutor_ros.model.groups import FULL, parameters_of, shapes_of
 from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.student import check_frame, Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LinkFailure
@@ -28,8 +27,7 @@ def student_from_update(
     Raise BadUpdate when it is not whole, or for another network than ``info``'s classes need.
     """
     student = Student(info, StudentNet(len(info.class_names)), device)
-    shapes = shapes_of(student.weights(FULL))
-    student.load(verify_update(update, shapes, shapes, NO_SESSION, 0))
+    student.load(verify_update(update, student.weights, NO_SESSION, 0))
     return student
 
 
@@ -105,7 +103,6 @@ class StudentLoop:
         self.counters = Counters()
         self._link = link
         self._key_frames = key_frames or KeyFrameSettings()
-        self._shapes = shapes_of(student.weights(FULL))
         self._sent_at = math.nan
         self._key_frame = _Moment(0, 0)
         self._learnt_on: _Moment | None = None
@@ -171,10 +168,8 @@ class StudentLoop:
     def _apply(self, update: StudentUpdate) -> None:
         counters = self.counters
         counters.bytes_down += len(update.weights.payload)
-        shapes = (self._shapes if update.group == FULL
-                  else shapes_of(parameters_of(self.student.network, update.group)))
-        tensors = verify_update(update, self._shapes, shapes, self.session_id, self.version)
-        self.student.load(tensors)
+        self.student.load(verify_update(
+            update, self.student.weights, self.session_id, self.version))
         self.session_id, self.version = update.session_id, update.version
         self._learnt_on = self._key_frame
         self.scheduler.on_update(0.0 if math.isnan(update.metric) else update.metric)

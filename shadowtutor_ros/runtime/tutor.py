@@ -17,9 +17,10 @@ from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.teacher.protocol import Teacher
+from shadowtutor_ros.wire.delta import DELTA
+from shadowtutor_ros.wire.encoder import Encoder, WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate
-from shadowtutor_ros.wire.weights import decode_weights, encode_weights, FP16
 
 MAX_STREAM_ID = 128
 
@@ -67,10 +68,10 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class TutorSettings:
-    """``encoding`` of the weights on the wire; a stream idle for ``idle_timeout`` s may go."""
+    """``weights`` on the wire; a stream idle for ``idle_timeout`` s may go."""
 
     distill: DistillSettings = field(default_factory=DistillSettings)
-    encoding: str = FP16
+    weights: WeightSettings = field(default_factory=WeightSettings)
     max_streams: int = 8
     idle_timeout: float = 600.0
 
@@ -78,6 +79,7 @@ class TutorSettings:
 @dataclass
 class _Stream:
     session: Session
+    encoder: Encoder
     last_used: float
 
 
@@ -113,8 +115,10 @@ class Tutor:
         Raise TooManyStreams or BadStreamId.
         """
         with self._work:
-            session = self._session(stream_id)
-            return self._encode(session, FULL, stream_id)
+            stream = self._stream(stream_id)
+            if stream.session.version:
+                stream.session.renew()
+            return self._encode(stream, FULL, None, stream_id)
 
     def distill(
         self, key_frame: KeyFrame, on_progress: OnProgress | None = None,
@@ -134,7 +138,8 @@ class Tutor:
                 raise Superseded(f'key frame {key_frame.sequence} of {key_frame.stream_id!r}: '
                                  'a newer one came before its turn')
             del self._newest[key_frame.stream_id]
-            session = self._session(key_frame.stream_id)
+            stream = self._stream(key_frame.stream_id)
+            session = stream.session
             started = time.monotonic()
             report(Progress(Phase.LABELLING))
             frame = decode_frame(key_frame.encoded)
@@ -151,14 +156,16 @@ class Tutor:
             trained = time.monotonic()
             group = session.group_for(
                 key_frame.session_id, key_frame.student_version, lesson.group)
+            base = (key_frame.student_version if key_frame.session_id == session.session_id
+                    else None)
             return self._encode(
-                session, group, key_frame.stream_id,
+                stream, group, base, key_frame.stream_id,
                 sequence=key_frame.sequence, stamp=key_frame.stamp, frame_id=key_frame.frame_id,
                 initial_metric=lesson.initial_metric, metric=lesson.metric, steps=lesson.steps,
                 queue_time=started - arrived, teacher_time=labelled - started,
                 training_time=trained - labelled)
 
-    def _session(self, stream_id: str) -> Session:
+    def _stream(self, stream_id: str) -> _Stream:
         if not 1 <= len(stream_id) <= MAX_STREAM_ID:
             raise BadStreamId(f'stream id: expected 1 to {MAX_STREAM_ID} characters, '
                               f'got {len(stream_id)}')
@@ -170,10 +177,11 @@ class Tutor:
             while session_id == NO_SESSION:
                 session_id = secrets.randbits(64)
             stream = _Stream(
-                Session(session_id, self._first_student.clone(), self.settings.distill), now)
+                Session(session_id, self._first_student.clone(), self.settings.distill),
+                Encoder(self.settings.weights), now)
             self._streams[stream_id] = stream
         stream.last_used = now
-        return stream.session
+        return stream
 
     def _make_room(self, now: float) -> None:
         if len(self._streams) < self.settings.max_streams:
@@ -187,21 +195,25 @@ class Tutor:
         del self._streams[oldest]
 
     def _encode(
-        self, session: Session, group: str, stream_id: str, *,
+        self, stream: _Stream, group: str, base: int | None, stream_id: str, *,
         sequence: int = 0, stamp: int = 0, frame_id: str = '',
         initial_metric: float = math.nan, metric: float = math.nan, steps: int = 0,
         queue_time: float = 0.0, teacher_time: float = 0.0, training_time: float = 0.0,
     ) -> StudentUpdate:
         """Encode the session's weights and adopt what the robot will decode from them."""
-        tensors = session.student.weights(group)
-        weights = encode_weights(tensors, self.settings.encoding)
-        session.adopt(decode_weights(
-            weights, {name: tuple(tensor.shape) for name, tensor in tensors.items()}))
+        session, encoder = stream.session, stream.encoder
+        weights, decoded = encoder.encode(session.student.weights(group), base)
+        session.adopt(decoded)
+        encoder.keep(session.version, session.student.weights(FULL), base)
+        if weights.encoding == DELTA and base is not None:
+            base_version = base
+        else:
+            base_version = 0 if group == FULL else session.base_version
         return StudentUpdate(
             stream_id=stream_id, sequence=sequence, stamp=stamp, frame_id=frame_id,
             layout_hash=session.student.layout_hash, group=group,
             session_id=session.session_id,
-            base_version=0 if group == FULL else session.base_version,
+            base_version=base_version,
             version=session.version, weights=weights, initial_metric=initial_metric,
             metric=metric, steps=steps, queue_time=queue_time, teacher_time=teacher_time,
             training_time=training_time)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import math
 
 from torch import Tensor
 
-from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, Shapes
+from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, shapes_of
+from shadowtutor_ros.wire.delta import decode_delta, DELTA
 from shadowtutor_ros.wire.errors import LayoutMismatch, StaleUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
 from shadowtutor_ros.wire.weights import decode_weights, EncodedWeights
@@ -53,26 +55,25 @@ class StudentUpdate:
 
 def verify_update(
     update: StudentUpdate,
-    full_shapes: Shapes,
-    group_shapes: Shapes,
+    weights_of: Callable[[str], Mapping[str, Tensor]],
     session_id: int,
     version: int,
 ) -> dict[str, Tensor]:
     """
     Check an update against the student that runs and return its decoded tensors.
 
-    ``full_shapes`` are the student's parameters, ``group_shapes`` those of ``update.group``;
-    ``session_id`` and ``version`` are the running weights'. Raise a BadUpdate otherwise:
-    LayoutMismatch, StaleUpdate, CorruptUpdate or NonFiniteUpdate.
+    ``weights_of(group)`` gives the running weights, ``session_id`` and ``version`` are theirs.
+    Raise a BadUpdate otherwise: LayoutMismatch, StaleUpdate, CorruptUpdate or NonFiniteUpdate.
     """
     if update.group not in GROUPS:
         raise LayoutMismatch(f'parameter group: expected one of {GROUPS}, got {update.group!r}')
-    if update.layout_hash != (expected := layout_hash(full_shapes)):
+    if update.layout_hash != (expected := layout_hash(shapes_of(weights_of(FULL)))):
         raise LayoutMismatch(f'expected layout {expected:016x}, got {update.layout_hash:016x}')
     same_session = update.session_id == session_id
     if same_session and update.version <= version:
         raise StaleUpdate(f'expected a version above {version}, got {update.version}')
-    resync = update.group == FULL and update.base_version == 0
+    delta = update.weights.encoding == DELTA
+    resync = update.group == FULL and update.base_version == 0 and not delta
     if not resync:
         if not same_session:
             raise StaleUpdate(f'expected session {session_id:016x}, '
@@ -80,4 +81,10 @@ def verify_update(
         if version < update.base_version:
             raise StaleUpdate(f'builds on version {update.base_version} or later, '
                               f'the student runs {version}')
-    return decode_weights(update.weights, group_shapes)
+    running = weights_of(update.group)
+    if not delta:
+        return decode_weights(update.weights, shapes_of(running))
+    if version != update.base_version:
+        raise StaleUpdate(f'is a difference to version {update.base_version}, '
+                          f'the student runs {version}')
+    return decode_delta(update.weights, running)

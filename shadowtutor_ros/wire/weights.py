@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weight codec: named tensors to one checked payload and back."""
+"""Weight codec, intra: named tensors as floats in one checked payload, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import math
 from typing import Any
@@ -18,7 +18,7 @@ from shadowtutor_ros.wire.errors import CorruptUpdate, LayoutMismatch, NonFinite
 FP32 = 'fp32'
 FP16 = 'fp16'
 _DTYPES: dict[str, np.dtype[Any]] = {FP32: np.dtype('<f4'), FP16: np.dtype('<f2')}
-ENCODINGS = tuple(_DTYPES)
+FLOAT_ENCODINGS = tuple(_DTYPES)
 
 MAX_PAYLOAD = 64 << 20  # bytes
 
@@ -52,7 +52,7 @@ def encode_weights(tensors: Mapping[str, Tensor], encoding: str) -> EncodedWeigh
     Raise ValueError for an unknown encoding, NonFiniteUpdate when a weight is not finite in it.
     """
     if encoding not in _DTYPES:
-        raise ValueError(f'weight encoding: expected one of {ENCODINGS}, got {encoding!r}')
+        raise ValueError(f'weight encoding: expected one of {FLOAT_ENCODINGS}, got {encoding!r}')
     dtype = _DTYPES[encoding]
     dtype_name = dtype.name
     specs: list[TensorSpec] = []
@@ -84,11 +84,14 @@ def decode_weights(
     dtype = _DTYPES.get(weights.encoding)
     if dtype is None:
         raise CorruptUpdate(
-            f'weight encoding: expected one of {ENCODINGS}, got {weights.encoding!r}')
-    if (crc32 := zlib.crc32(weights.payload)) != weights.crc32:
-        raise CorruptUpdate(f'payload of {len(weights.payload)} bytes: expected CRC-32 '
-                            f'{weights.crc32:08x}, got {crc32:08x}')
-    _check_specs(weights, dtype, shapes)
+            f'weight encoding: expected one of {FLOAT_ENCODINGS}, got {weights.encoding!r}')
+    check_crc(weights)
+    for spec in weights.tensors:
+        if spec.scale != 1.0:
+            raise CorruptUpdate(f'{spec.name}: expected scale 1, got {spec.scale:g}')
+    size = check_specs(weights.tensors, dtype, shapes)
+    if size != len(weights.payload):
+        raise CorruptUpdate(f'expected a payload of {size} bytes, got {len(weights.payload)}')
     values = np.frombuffer(weights.payload, dtype).astype(np.float32)
     if not np.isfinite(values).all():
         raise NonFiniteUpdate(f'{np.count_nonzero(~np.isfinite(values))} of {values.size} '
@@ -99,23 +102,32 @@ def decode_weights(
             for spec, part in zip(weights.tensors, torch.split(flat, sizes))}
 
 
-def _check_specs(
-    weights: EncodedWeights, dtype: np.dtype[Any], shapes: Mapping[str, tuple[int, ...]],
-) -> None:
-    dtype_name = dtype.name
+def check_crc(weights: EncodedWeights) -> None:
+    """Raise CorruptUpdate when the payload is not what was sent."""
+    if (crc32 := zlib.crc32(weights.payload)) != weights.crc32:
+        raise CorruptUpdate(f'payload of {len(weights.payload)} bytes: expected CRC-32 '
+                            f'{weights.crc32:08x}, got {crc32:08x}')
+
+
+def check_specs(
+    specs: Sequence[TensorSpec], dtype: np.dtype[Any], shapes: Mapping[str, tuple[int, ...]],
+) -> int:
+    """
+    Return the bytes that the tensors take one after the other.
+
+    Raise CorruptUpdate when a spec says otherwise, LayoutMismatch when they are not ``shapes``.
+    """
     offset = 0
-    for spec in weights.tensors:
+    for spec in specs:
         expected = math.prod(spec.shape) * dtype.itemsize
-        if ((spec.dtype, spec.scale, spec.offset, spec.length)
-                != (dtype_name, 1.0, offset, expected)):
+        if (spec.dtype, spec.offset, spec.length) != (dtype.name, offset, expected):
             raise CorruptUpdate(
-                f'{spec.name}: expected {dtype_name} x 1 at {offset}+{expected}, '
-                f'got {spec.dtype} x {spec.scale:g} at {spec.offset}+{spec.length}')
+                f'{spec.name}: expected {dtype.name} at {offset}+{expected}, '
+                f'got {spec.dtype} at {spec.offset}+{spec.length}')
         offset += expected
-    if offset != len(weights.payload):
-        raise CorruptUpdate(f'expected a payload of {offset} bytes, got {len(weights.payload)}')
-    actual = {spec.name: spec.shape for spec in weights.tensors}
-    if actual != dict(shapes) or len(actual) != len(weights.tensors):
+    actual = {spec.name: spec.shape for spec in specs}
+    if actual != dict(shapes) or len(actual) != len(specs):
         odd = sorted(actual.items() ^ dict(shapes).items())
-        raise LayoutMismatch(f'expected {len(shapes)} tensors, got {len(weights.tensors)}; '
+        raise LayoutMismatch(f'expected {len(shapes)} tensors, got {len(specs)}; '
                              f'first difference: {odd[0] if odd else "a repeated name"}')
+    return offset

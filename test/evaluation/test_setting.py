@@ -15,6 +15,7 @@ from shadowtutor_ros.evaluation.setting import (
 from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.schedule.scheduler import ScheduleSettings
 from shadowtutor_ros.share import config_folder
+from shadowtutor_ros.wire.encoder import WeightSettings
 
 
 def test_every_shipped_setting_loads() -> None:
@@ -35,7 +36,7 @@ def test_the_papers_are_the_papers() -> None:
         assert setting.distill == DistillSettings.paper(group)
         assert (setting.schedule.min_stride, setting.schedule.max_stride) == (8, 64)
         assert setting.schedule.update_delay == delay
-        assert (setting.key_frames.format, setting.encoding) == ('raw', 'fp32')
+        assert (setting.key_frames.format, setting.weights.encoding) == ('raw', 'fp32')
 
 
 def test_ours_are_the_products_defaults() -> None:
@@ -54,13 +55,14 @@ def test_a_users_own_setting(tmp_path: Path) -> None:
     path = tmp_path / 'mine.yaml'
     path.write_text('kind: distill\npreset: paper\nmax_updates: 3\njpeg_quality: 70\n'
                     'key_frame_format: jpeg\nweight_encoding: fp16\nresample_fps: 5\n'
+                    'update_density: 0.1\nintra_period: 5\n'
                     'policy: paced\nthreshold: 0.7\n')
     (setting,) = load_settings([str(path)])
     assert (setting.name, setting.title, setting.resample_fps) == ('mine', 'mine', 5.0)
     assert setting.distill.max_updates == 3
     assert setting.distill.threshold == setting.schedule.threshold == 0.7
     assert setting.key_frames == KeyFrameSettings('jpeg', 70)
-    assert setting.encoding == 'fp16'
+    assert setting.weights == WeightSettings('fp16', 0.1, 5)
 
 
 @pytest.mark.parametrize(('text', 'message'), [
@@ -71,7 +73,9 @@ def test_a_users_own_setting(tmp_path: Path) -> None:
     ('max_updates: many', "'<' not supported"),
     ('threshold: 2', r'threshold: expected a number in \(0, 1\), got 2'),
     ('resample_fps: -1', 'resample_fps: expected a number of 0 or more'),
-    ('weight_encoding: int8', "weight_encoding: expected one of fp32, fp16, got 'int8'"),
+    ('weight_encoding: int8', "weight_encoding: expected one of fp32, fp16, delta, got 'int8'"),
+    ('update_density: 0', r'update_density: expected a number in \(0, 1\], got 0'),
+    ('intra_period: -1', 'intra_period: expected 0 or more, got -1'),
     ('key_frame_format: gif', "key_frame_format: expected .* got 'gif'"),
     ('- a', 'expected keys and values, got list'), ('a: [', 'cannot be read')])
 def test_a_bad_setting_is_named(tmp_path: Path, text: str, message: str) -> None:

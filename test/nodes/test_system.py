@@ -25,6 +25,7 @@ from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_updat
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
+from shadowtutor_ros.wire.encoder import WeightSettings
 
 pytestmark = pytest.mark.ros
 
@@ -99,7 +100,7 @@ def system(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[System]:
 
 @pytest.mark.parametrize(
     ('key_frame_format', 'weight_encoding', 'delay', 'cold_start_group'),
-    [('jpeg', 'fp16', 1, FULL), ('raw', 'fp32', 2, PARTIAL)])
+    [('jpeg', 'delta', 1, FULL), ('raw', 'fp32', 2, PARTIAL)])
 def test_the_masks_are_those_of_one_process_bit_for_bit(
     system: System, classes: ClassSet, info: StudentInfo, key_frame_format: str,
     weight_encoding: str, delay: int, cold_start_group: str,
@@ -108,7 +109,7 @@ def test_the_masks_are_those_of_one_process_bit_for_bit(
     tutor = Tutor(LabelsTeacher(scene.label_maps, classes, scene.fps), Student.random(info, 7),
                   TutorSettings(DistillSettings(max_updates=4, cold_start_updates=4,
                                                 cold_start_group=cold_start_group),
-                                weight_encoding))
+                                WeightSettings(weight_encoding)))
     first = tutor.first_student('test')
     loop = StudentLoop(
         student_from_update(first, info),

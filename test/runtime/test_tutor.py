@@ -48,7 +48,7 @@ def test_an_unknown_robot_gets_the_whole_student_and_then_the_back(
     assert (first.group, first.base_version) == (FULL, 0)
     second = tutor.distill(key_frame(
         scene, 1, session_id=first.session_id, student_version=first.version))
-    assert (second.group, second.base_version) == (PARTIAL, 0)
+    assert (second.group, second.base_version) == (PARTIAL, first.version)
     assert second.version == first.version + 1
     assert second.session_id == first.session_id
 

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weight codec, inter: int8 differences to weights that the receiver has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import lzma
+import math
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from shadowtutor_ros.wire.errors import CorruptUpdate, NonFiniteUpdate
+from shadowtutor_ros.wire.weights import check_crc, check_specs, EncodedWeights, TensorSpec
+
+DELTA = 'delta'
+
+# A step of half the differences' RMS: coarse, but what it loses is sent with the next update.
+_STEP = 0.5
+_PEAK = 127
+_INT8 = np.dtype(np.int8)
+# No container: the layout is known and the payload has its own checksum.
+_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 6, 'dict_size': 1 << 20, 'pb': 0}]
+
+Array = NDArray[np.float32]
+
+
+def encode_delta(
+    base: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    residual: Mapping[str, Array],
+    density: float = 1.0,
+) -> EncodedWeights:
+    """
+    Encode ``tensors`` as steps away from ``base``, with one scale per tensor.
+
+    ``residual`` is what earlier updates left out, by name; it is added where a tensor changed.
+    Of all differences only the largest ``density`` (0-1] are sent, as in AMS (ICCV 2021).
+    Raise NonFiniteUpdate when a difference is not finite.
+    """
+    specs: list[TensorSpec] = []
+    steps: list[NDArray[np.float32]] = []
+    offset = 0
+    for name, tensor in tensors.items():
+        fresh = as_array(tensor) - as_array(base[name])
+        if not np.isfinite(fresh).all():
+            raise NonFiniteUpdate(f'{name} is not finite as {DELTA}')
+        scale = _scale(fresh)
+        wanted = fresh + residual[name] if scale and name in residual else fresh
+        steps.append(np.rint(wanted / (scale or 1.0)).clip(-_PEAK, _PEAK).ravel())
+        specs.append(TensorSpec(
+            name, tuple(tensor.shape), _INT8.name, scale or 1.0, offset, fresh.size))
+        offset += fresh.size
+    if density < 1.0:
+        _keep_largest(steps, [spec.scale for spec in specs], density)
+    numbers = np.concatenate(steps).astype(_INT8)
+    payload = lzma.compress(numbers.tobytes(), lzma.FORMAT_RAW, filters=_FILTERS)
+    return EncodedWeights(DELTA, tuple(specs), payload, zlib.crc32(payload))
+
+
+def decode_delta(weights: EncodedWeights, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """
+    Return the fp32 tensors that ``weights`` makes of ``base``, exactly those names.
+
+    The result is the same on every machine, to the bit. Raise CorruptUpdate (checksum, sizes,
+    compression), LayoutMismatch (other names or shapes) or NonFiniteUpdate.
+    """
+    check_crc(weights)
+    shapes = {name: tuple(tensor.shape) for name, tensor in base.items()}
+    size = check_specs(weights.tensors, _INT8, shapes)
+    numbers = np.frombuffer(_decompress(weights.payload, size), _INT8)
+    decoded: dict[str, Tensor] = {}
+    for spec in weights.tensors:
+        if not (math.isfinite(spec.scale) and spec.scale > 0):
+            raise CorruptUpdate(f'{spec.name}: expected a scale above 0, got {spec.scale}')
+        part = numbers[spec.offset:spec.offset + spec.length].reshape(spec.shape)
+        with np.errstate(over='ignore'):
+            # Two roundings, by NumPy: a fused multiply-add of a GPU would give other bits.
+            values = as_array(base[spec.name]) + part.astype(np.float32) * np.float32(spec.scale)
+        if not np.isfinite(values).all():
+            raise NonFiniteUpdate(f'{spec.name} is not finite after the update')
+        decoded[spec.name] = torch.from_numpy(values)
+    return decoded
+
+
+def as_array(tensor: Tensor) -> Array:
+    """Return a tensor's float32 values in host memory, C-contiguous."""
+    array: Array = np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float32)
+    return array
+
+
+def _scale(fresh: Array) -> float:
+    """Return the step for these differences, a float32; 0 where nothing changed."""
+    if not fresh.size:
+        return 0.0
+    squares = np.square(fresh, dtype=np.float64)
+    step = max(_STEP * math.sqrt(squares.mean()), float(np.abs(fresh).max()) / _PEAK)
+    return float(np.float32(step))
+
+
+def _keep_largest(steps: list[Array], scales: list[float], density: float) -> None:
+    """Set all but the largest differences to 0, in place."""
+    sizes = np.concatenate([np.abs(s) * scale for s, scale in zip(steps, scales)])
+    dropped = sizes.size - math.ceil(density * sizes.size)
+    if dropped > 0:
+        limit = np.partition(sizes, dropped)[dropped]
+        for part, scale in zip(steps, scales):
+            part[np.abs(part) * scale < limit] = 0.0
+
+
+def _decompress(payload: bytes, size: int) -> bytes:
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+    try:
+        # One byte more than expected, so that too long a payload shows without unpacking it all.
+        data = decompressor.decompress(payload, size + 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise CorruptUpdate(f'payload of {len(payload)} bytes: {error}') from error
+    if len(data) != size:
+        raise CorruptUpdate(f'expected {size} differences, got '
+                            f'{len(data) if len(data) < size else "more"}')
+    return data
+
+
