@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 import math
 import threading
@@ -16,23 +17,32 @@ from rclpy.task import Future
 from shadowtutor_msgs.action import Distill
 
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.piece_channel import PieceChannel
 from shadowtutor_ros.runtime.link import LinkFailure, Reply
 from shadowtutor_ros.wire.errors import BadUpdate
 from shadowtutor_ros.wire.messages import goal_from_key_frame, update_from_msg
-from shadowtutor_ros.wire.update import KeyFrame
+from shadowtutor_ros.wire.piece_messages import update_from_bytes
+from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 
 class ActionLink:
     """
     A Link over the action ``name``; its node must be spinning in another thread.
 
-    A key frame that has neither result nor feedback for ``timeout`` seconds is cancelled and has
-    failed. Replies to any but the newest key frame are ignored.
+    A key frame of which nothing is heard, no result, feedback, piece or report, for ``timeout``
+    seconds or what ``send`` was told, is cancelled and has failed. Replies to any but the newest
+    key frame are ignored. With a ``channel``, whose topics are under ``link``, images and
+    weights travel there.
     """
 
-    def __init__(self, node: Node, name: str, timeout: float) -> None:
+    def __init__(
+        self, node: Node, name: str, timeout: float, link: str = '',
+        channel: PieceChannel | None = None,
+    ) -> None:
+        self._usual_timeout = self._timeout = timeout
         self._name = name
-        self._timeout = timeout
+        self._topics = link
+        self._channel = channel
         self._client = ActionClient(
             node, Distill, name,
             goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
@@ -44,17 +54,23 @@ class ActionLink:
         self._reply: Reply | None = None
         self._goal: Any = None
 
-    def send(self, key_frame: KeyFrame) -> None:
+    def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         sequence = key_frame.sequence
         with self._answered:
             self._sequence = sequence
-            self._deadline = time.monotonic() + self._timeout
+            self._timeout = self._usual_timeout if timeout is None else timeout
             self._reply = self._goal = None
+            self._extend()
         if not self._client.server_is_ready():
-            self._answer(sequence, LinkFailure(f'no tutor at {self._name}'))
+            self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True))
             return
-        future = self._client.send_goal_async(
-            goal_from_key_frame(key_frame), partial(self._on_feedback, sequence))
+        alive = partial(self._on_sign_of_life, sequence)
+        if self._channel is None:
+            goal = goal_from_key_frame(key_frame)
+        else:
+            goal = goal_from_key_frame(
+                key_frame, self._topics, self._channel.send(key_frame.encoded.data, alive))
+        future = self._client.send_goal_async(goal, alive)
         future.add_done_callback(partial(self._on_goal, sequence))
 
     def receive(self, wait: bool) -> Reply | None:
@@ -67,7 +83,9 @@ class ActionLink:
                 self.answered_at = time.perf_counter()
                 if self._goal is not None:
                     self._goal.cancel_goal_async()
-                return LinkFailure(f'no sign of {self._name} for {self._timeout:g} s')
+                if self._channel is not None:
+                    self._channel.stop_sending()
+                return LinkFailure(f'no sign of {self._name} for {self._timeout:.1f} s', True)
             reply, self._reply = self._reply, None
             return reply
 
@@ -78,10 +96,13 @@ class ActionLink:
             self._reply = LinkFailure('the node shuts down')
             self._answered.notify_all()
 
-    def _on_feedback(self, sequence: int, feedback: object) -> None:
+    def _extend(self) -> None:
+        self._deadline = time.monotonic() + self._timeout
+
+    def _on_sign_of_life(self, sequence: int, feedback: object = None) -> None:
         with self._answered:
             if sequence == self._sequence:
-                self._deadline = time.monotonic() + self._timeout
+                self._extend()
 
     def _on_goal(self, sequence: int, future: Future) -> None:
         goal = future.result()
@@ -100,11 +121,22 @@ class ActionLink:
         elif response.status != GoalStatus.STATUS_SUCCEEDED:
             reason = response.result.message or f'goal ended with status {response.status}'
             self._answer(sequence, LinkFailure(reason))
+        elif self._channel is not None and response.result.transfer:
+            self._on_sign_of_life(sequence)
+            self._channel.expect(
+                response.result.transfer, partial(self._on_pieces, sequence),
+                partial(self._on_sign_of_life, sequence))
         else:
-            try:
-                self._answer(sequence, update_from_msg(response.result.update))
-            except BadUpdate as error:
-                self._answer(sequence, LinkFailure(f'{type(error).__name__}: {error}'))
+            self._decode(sequence, lambda: update_from_msg(response.result.update))
+
+    def _on_pieces(self, sequence: int, data: bytes) -> None:
+        self._decode(sequence, lambda: update_from_bytes(data))
+
+    def _decode(self, sequence: int, decode: Callable[[], StudentUpdate]) -> None:
+        try:
+            self._answer(sequence, decode())
+        except BadUpdate as error:
+            self._answer(sequence, LinkFailure(f'{type(error).__name__}: {error}'))
 
     def _answer(self, sequence: int, reply: Reply) -> None:
         with self._answered:

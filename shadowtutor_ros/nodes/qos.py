@@ -26,6 +26,10 @@ REQUEST = QoSProfile(
 FEEDBACK = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
+# Our own selective repeat repairs them; a window of them may come at once.
+PIECES = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=256, reliability=ReliabilityPolicy.BEST_EFFORT)
+
 OVERRIDABLE = QoSOverridingOptions((
     QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
     QoSPolicyKind.DEPTH, QoSPolicyKind.LIFESPAN, QoSPolicyKind.DEADLINE))

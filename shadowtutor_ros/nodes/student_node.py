@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 import math
 from pathlib import Path
 import socket
@@ -17,13 +18,14 @@ import torch
 
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
-from shadowtutor_ros.model.student import Frame, Mask, Student
+from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
 from shadowtutor_ros.nodes.mailbox import Mailbox
 from shadowtutor_ros.nodes.parameters import declare
+from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.spin import run, WorkingNode
-from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
+from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.runtime.student import (
     Counters,
@@ -31,9 +33,12 @@ from shadowtutor_ros.runtime.student import (
     student_from_update,
     StudentLoop,
 )
-from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
+from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
+from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
+from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.images import compressed_to_bgr, image_from_array, image_to_bgr
+from shadowtutor_ros.wire.key_frame import JPEG
 from shadowtutor_ros.wire.messages import (
     header_to_msg,
     info_from_response,
@@ -41,7 +46,8 @@ from shadowtutor_ros.wire.messages import (
     stamp_to_msg,
     update_from_msg,
 )
-from shadowtutor_ros.wire.update import NO_SESSION
+from shadowtutor_ros.wire.piece_messages import MAX_UPDATE, update_from_bytes
+from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
 
 class StudentNode(WorkingNode):
@@ -57,6 +63,10 @@ class StudentNode(WorkingNode):
         p = self._values = declare(self, STUDENT_PARAMETERS)
         self._schedule = ScheduleSettings(
             p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
+        self._policy: LinkPolicy | None = None
+        if p['adaptive'] and p['policy'] == LIVE:
+            self._policy = LinkPolicy(LinkLimits(
+                p['goal_timeout'], p['jpeg_quality'], p['min_stride'], p['max_stride']))
         self._device = pick_device(p['device'])
         if p['threads']:
             torch.set_num_threads(p['threads'])
@@ -67,9 +77,15 @@ class StudentNode(WorkingNode):
             Image, '~/overlay', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
         self._status_publisher = self.create_publisher(
             StudentStatus, '~/status', qos.STATE, qos_overriding_options=qos.OVERRIDABLE)
-        self._link = ActionLink(self, p['tutor'] + '/distill', p['goal_timeout'])
+        self._topics, self._channel = '', None
+        if p['transfer'] == PIECES:
+            self._topics = self.get_fully_qualified_name() + '/link'
+            self._channel = PieceChannel(self, self._topics, UP, DOWN, MAX_UPDATE)
+        self._link = ActionLink(
+            self, p['tutor'] + '/distill', p['goal_timeout'], self._topics, self._channel)
         self._get_student = self.create_client(GetStudent, p['tutor'] + '/get_student')
         self._pending: Any = None
+        self._progress = False
         self._frames: Mailbox[Image | CompressedImage] = Mailbox()
         self._loop: StudentLoop | None = None
         self._newest_frame_id = ''
@@ -90,21 +106,26 @@ class StudentNode(WorkingNode):
         self._link.close()
         if self._worker.is_alive():
             self._worker.join()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     # -- start ---------------------------------------------------------------------------------
 
     def _ask_for_student(self) -> None:
         if self._pending is None and self._get_student.service_is_ready():
             future = self._get_student.call_async(
-                GetStudent.Request(stream_id=self._stream_id))
+                GetStudent.Request(stream_id=self._stream_id, link=self._topics))
             self._pending = future
+            self._progress = False
             future.add_done_callback(self._on_first_student)
 
     def _forget_request(self) -> None:
-        """Let a request be asked again when its answer was lost."""
-        if self._pending is not None:
+        """Let a request be asked again when nothing came of it since the last look."""
+        if self._pending is not None and not self._progress:
             self._get_student.remove_pending_request(self._pending)
             self._pending = None
+        self._progress = False
 
     def _on_first_student(self, future: Future) -> None:
         if self._loop is not None or future is not self._pending:
@@ -114,13 +135,33 @@ class StudentNode(WorkingNode):
             if not response.success:
                 raise WireError(response.message)
             info = info_from_response(response)
-            update = update_from_msg(response.student)
-            student = student_from_update(update, info, self._device)
+            if self._channel is not None and response.transfer:
+                self._progress = True
+                self._channel.expect(response.transfer, partial(
+                    self._on_student_pieces, future, info), self._on_progress)
+                return
+            self._begin(update_from_msg(response.student), info)
         except WireError as error:
-            self._detail = f'first student refused: {error}'
-            self.get_logger().error(self._detail, throttle_duration_sec=10.0)
-            self._pending = None
+            self._refuse(error)
+
+    def _on_progress(self) -> None:
+        self._progress = True
+
+    def _on_student_pieces(self, future: Future, info: StudentInfo, data: bytes) -> None:
+        if self._loop is not None or future is not self._pending:
             return
+        try:
+            self._begin(update_from_bytes(data), info)
+        except WireError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: WireError) -> None:
+        self._detail = f'first student refused: {error}'
+        self.get_logger().error(self._detail, throttle_duration_sec=10.0)
+        self._pending = None
+
+    def _begin(self, update: StudentUpdate, info: StudentInfo) -> None:
+        student = student_from_update(update, info, self._device)
         self.destroy_timer(self._ask_timer)
         self.destroy_timer(self._retry_timer)
         self._start(student, update.session_id, update.version)
@@ -130,7 +171,8 @@ class StudentNode(WorkingNode):
         self._detail = ''
         self._loop = StudentLoop(
             student, Scheduler(self._schedule), self._link, self._stream_id,
-            KeyFrameSettings(p['key_frame_format'], p['jpeg_quality']), session_id, version)
+            KeyFrameSettings(p['key_frame_format'], p['jpeg_quality']), session_id, version,
+            self._policy)
         self._worker.start()
         compressed = p['image_transport'] == 'compressed'
         self.create_subscription(
@@ -187,11 +229,23 @@ class StudentNode(WorkingNode):
             stream_id=self._stream_id, state=StudentStatus.WAITING, detail=self._detail,
             staleness_seconds=math.nan, initial_metric=math.nan, metric=math.nan,
             inference_ms=math.nan, turnaround_ms=math.nan, queue_ms=math.nan,
-            teacher_ms=math.nan, training_ms=math.nan, frames_dropped=self._frames.dropped,
+            teacher_ms=math.nan, training_ms=math.nan,
+            goodput_kbps=math.nan, round_trip_ms=math.nan, frames_dropped=self._frames.dropped,
             frames_rejected=self._rejected)
         if self._loop is not None:
             _fill_status(status, self._loop)
+            self._fill_link(status, self._loop)
         self._status_publisher.publish(status)
+
+
+    def _fill_link(self, status: StudentStatus, loop: StudentLoop) -> None:
+        policy, path = self._policy, self._channel.path if self._channel else PathEstimate()
+        status.timeout = policy.timeout if policy else self._values['goal_timeout']
+        status.goodput_kbps = 8e-3 * policy.goodput if policy else math.nan
+        status.stride_floor = loop.scheduler.floor
+        status.jpeg_quality = loop.quality if self._values['key_frame_format'] == JPEG else 0
+        status.round_trip_ms = math.nan if path.srtt is None else 1e3 * path.srtt
+        status.pieces_sent, status.pieces_repeated = path.sent, path.repeated
 
 
 def _events(counters: Counters) -> tuple[int, int, int]:

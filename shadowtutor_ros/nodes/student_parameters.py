@@ -5,6 +5,8 @@ from shadowtutor_ros.nodes.parameters import Parameter
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
 from shadowtutor_ros.wire.key_frame import FORMATS, JPEG
 
+PIECES, ACTION = 'pieces', 'action'
+
 STUDENT_PARAMETERS = (
     Parameter('tutor', '/tutor', 'Name of the tutor node; its action is <tutor>/distill.'),
     Parameter('stream_id', '', 'Name of this camera stream at the tutor, unique among all '
@@ -25,9 +27,14 @@ STUDENT_PARAMETERS = (
               'frames after its key frame; 0: when it comes.', 0, 10000),
     Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=FORMATS),
     Parameter('jpeg_quality', 90, 'JPEG quality of key frames.', 1, 100),
-    Parameter('goal_timeout', 10.0, 'Seconds without an answer or feedback after which a key '
+    Parameter('transfer', PIECES, 'pieces: images and weights travel in datagrams of one '
+              'packet with our own repeats, for links that lose some; action: inside the '
+              'messages of action and service.', choices=(PIECES, ACTION)),
+    Parameter('goal_timeout', 10.0, 'Seconds without a sign of the tutor after which a key '
               'frame has failed.',
               0.1, 3600.0),
+    Parameter('adaptive', True, 'With policy live: fit timeout, JPEG quality and least stride '
+              'to what the link can do; the parameters are then the best that is tried.'),
     Parameter('overlay_opacity', 0.5, 'Opacity of the classes in ~/overlay.', 0.0, 1.0),
     Parameter('status_period', 1.0, 'Seconds between ~/status messages when nothing happens.',
               0.05, 60.0),

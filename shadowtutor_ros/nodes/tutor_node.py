@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+import time
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -21,6 +23,7 @@ from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.parameters import declare
 from shadowtutor_ros.nodes.spin import run, WorkingNode
+from shadowtutor_ros.nodes.stream_channels import collect, MAX_KEY_FRAME, StreamChannels
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.runtime.tutor import (
     MAX_STREAM_ID,
@@ -34,9 +37,11 @@ from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.errors import WireError
-from shadowtutor_ros.wire.messages import fill_first_student, key_frame_from_goal, update_to_msg
+from shadowtutor_ros.wire.messages import fill_info, key_frame_from_goal, update_to_msg
+from shadowtutor_ros.wire.piece_messages import update_to_bytes
 
-MAX_KEY_FRAME_BYTES = 64 << 20
+_FEEDBACK_PERIOD = 0.2  # seconds; feedback takes bytes, and one sign of life is enough
+_PIECES_TIMEOUT = 10.0  # seconds without a piece
 
 _PHASES = {Phase.QUEUED: Distill.Feedback.QUEUED, Phase.LABELLING: Distill.Feedback.LABELLING,
            Phase.TRAINING: Distill.Feedback.TRAINING}
@@ -74,6 +79,7 @@ class TutorNode(WorkingNode):
                 cold_start_group=p['cold_start_group']),
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
             p['max_streams'], p['idle_timeout']))
+        self._channels = StreamChannels(self, self._tutor)
         self._stopping = False
         callbacks = ReentrantCallbackGroup()
         self._server = ActionServer(
@@ -88,6 +94,7 @@ class TutorNode(WorkingNode):
 
     def stop(self) -> None:
         self._stopping = True
+        self._channels.close()
 
     def destroy_node(self) -> None:
         self._server.destroy()
@@ -98,36 +105,60 @@ class TutorNode(WorkingNode):
     ) -> GetStudent.Response:
         try:
             update = self._tutor.first_student(request.stream_id)
+            if request.link:
+                channel = self._channels.of(request.stream_id, request.link)
+                response.transfer = channel.send(update_to_bytes(update))
+            else:
+                response.student = update_to_msg(update)
         except (TutorError, WireError) as error:
             response.message = f'{type(error).__name__}: {error}'
             self.get_logger().warning(f'{request.stream_id!r}: {response.message}')
             return response
         self.get_logger().info(f'{request.stream_id}: gets version {update.version}')
-        return fill_first_student(response, update, self._tutor.info)
+        return fill_info(response, self._tutor.info)
 
     def _consider(self, goal: Distill.Goal) -> GoalResponse:
         size = len(goal.key_frame.data)
-        if size > MAX_KEY_FRAME_BYTES or not 1 <= len(goal.stream_id) <= MAX_STREAM_ID:
+        if size > MAX_KEY_FRAME or not 1 <= len(goal.stream_id) <= MAX_STREAM_ID:
             self.get_logger().warning(
-                f'key frame rejected: expected at most {MAX_KEY_FRAME_BYTES} bytes and a stream '
+                f'key frame rejected: expected at most {MAX_KEY_FRAME} bytes and a stream '
                 f'id of 1 to {MAX_STREAM_ID} characters, got {size} and {len(goal.stream_id)}')
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
     def _distill(self, goal: ServerGoalHandle) -> Distill.Result:
-        def report(progress: Progress) -> None:
+        request = goal.request
+        name = f'{request.stream_id} key frame {request.sequence}'
+        told = -math.inf
+        phase: Phase | None = None
+
+        def check() -> None:
             if goal.is_cancel_requested:
                 raise _Cancelled
             if self._stopping:
                 raise _Stopping('the tutor shuts down')
+
+        def report(progress: Progress) -> None:
+            nonlocal told, phase
+            check()
+            now = time.monotonic()
+            if progress.phase is phase and now < told + _FEEDBACK_PERIOD:
+                return
+            told, phase = now, progress.phase
             goal.publish_feedback(Distill.Feedback(
                 phase=_PHASES[progress.phase], step=progress.step, metric=progress.metric,
                 loss=progress.loss))
 
-        key_frame = key_frame_from_goal(goal.request)
-        name = f'{key_frame.stream_id} key frame {key_frame.sequence}'
         try:
-            update = self._tutor.distill(key_frame, report)
+            channel = self._channels.of(request.stream_id, request.link) if request.link else None
+            image = (collect(channel, request.transfer, _PIECES_TIMEOUT, check)
+                     if channel is not None else None)
+            update = self._tutor.distill(key_frame_from_goal(request, image), report)
+            result = Distill.Result()
+            if channel is None:
+                result.update = update_to_msg(update)
+            else:
+                result.transfer = channel.send(update_to_bytes(update))
         except _Cancelled:
             goal.canceled()
             return Distill.Result(message='cancelled')
@@ -137,7 +168,7 @@ class TutorNode(WorkingNode):
         self.get_logger().debug(
             f'{name}: mIoU {update.initial_metric:.3f} to {update.metric:.3f} '
             f'in {update.steps} steps')
-        return Distill.Result(update=update_to_msg(update))
+        return result
 
     def _abort(self, goal: ServerGoalHandle, name: str, error: Exception) -> Distill.Result:
         message = f'{type(error).__name__}: {error}'

@@ -16,9 +16,10 @@ from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 @dataclass(frozen=True)
 class LinkFailure:
-    """A key frame that will not be answered any more, and why."""
+    """A key frame that will not be answered any more, and why; ``silent``: nothing was heard."""
 
     reason: str
+    silent: bool = False
 
 
 Reply = StudentUpdate | LinkFailure
@@ -34,8 +35,12 @@ class Link(Protocol):
     @property
     def answered_at(self) -> float: ...
 
-    def send(self, key_frame: KeyFrame) -> None:
-        """Send without waiting; the reply to an older key frame is forgotten."""
+    def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
+        """
+        Send without waiting; the reply to an older key frame is forgotten.
+
+        ``timeout`` seconds of silence are a failure; None: the link's own.
+        """
 
     def receive(self, wait: bool) -> Reply | None:
         """
@@ -54,7 +59,7 @@ class LocalLink:
         self._reply: Reply | None = None
         self.answered_at = math.nan
 
-    def send(self, key_frame: KeyFrame) -> None:
+    def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         try:
             self._reply = self._tutor.distill(key_frame)
         except (TutorError, TeacherError, WireError) as error:

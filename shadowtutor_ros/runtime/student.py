@@ -12,6 +12,7 @@ import torch
 from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.student import check_frame, Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LinkFailure
+from shadowtutor_ros.schedule.link_policy import Exchange, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, Take
 from shadowtutor_ros.wire.errors import BadUpdate
 from shadowtutor_ros.wire.key_frame import encode_frame, JPEG
@@ -82,7 +83,8 @@ class StudentLoop:
     One camera stream on the robot.
 
     For every frame call ``segment``, hand the mask on, then call ``settle``. Not thread-safe:
-    one thread owns the loop, so weights never change under a running inference.
+    one thread owns the loop, so weights never change under a running inference. With a
+    ``policy`` timeout, JPEG quality and least stride follow the link.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class StudentLoop:
         key_frames: KeyFrameSettings | None = None,
         session_id: int = NO_SESSION,
         version: int = 0,
+        policy: LinkPolicy | None = None,
     ) -> None:
         self.student = student
         self.scheduler = scheduler
@@ -103,7 +106,12 @@ class StudentLoop:
         self.counters = Counters()
         self._link = link
         self._key_frames = key_frames or KeyFrameSettings()
+        self._policy = policy
+        self._frame_seconds = _Average()
+        self._inference = _Average()
+        self._segmented_at = math.nan
         self._sent_at = math.nan
+        self._sent_bytes = 0
         self._key_frame = _Moment(0, 0)
         self._learnt_on: _Moment | None = None
         self._newest = _Moment(0, 0)
@@ -115,13 +123,17 @@ class StudentLoop:
         ``stamp`` is in nanoseconds. Raise BadFrame before anything else happens.
         """
         check_frame(frame)
+        now = time.perf_counter()
+        self._frame_seconds.add(now - self._segmented_at)
+        self._segmented_at = now
         self.counters.frames += 1
         self._newest = _Moment(self.counters.frames, stamp)
         if self.scheduler.on_frame():
             self._send(frame, stamp, frame_id)
         started = time.perf_counter()
         mask = self.student.segment(frame)
-        self._count_inference(time.perf_counter() - started)
+        self._inference.add(time.perf_counter() - started)
+        self.counters.inference_seconds = self._inference.value
         return mask
 
     def settle(self) -> None:
@@ -134,7 +146,7 @@ class StudentLoop:
             return
         self.counters.turnaround_seconds = self._link.answered_at - self._sent_at
         if isinstance(reply, LinkFailure):
-            self._fail(reply.reason)
+            self._fail(reply.reason, reply.silent)
             return
         try:
             self._apply(reply)
@@ -153,17 +165,23 @@ class StudentLoop:
         return (self._newest.frame - self._learnt_on.frame,
                 (self._newest.stamp - self._learnt_on.stamp) * 1e-9)
 
+    @property
+    def quality(self) -> int:
+        """The JPEG quality of the next key frame."""
+        return self._key_frames.quality if self._policy is None else self._policy.quality
+
     def _send(self, frame: Frame, stamp: int, frame_id: str) -> None:
-        encoded = encode_frame(frame, self._key_frames.format, self._key_frames.quality)
+        encoded = encode_frame(frame, self._key_frames.format, self.quality)
         counters = self.counters
         counters.key_frames += 1
-        counters.bytes_up += len(encoded.data)
+        self._sent_bytes = len(encoded.data)
+        counters.bytes_up += self._sent_bytes
         counters.key_frame_stamp = stamp
         self._key_frame = self._newest
         self._sent_at = time.perf_counter()
         self._link.send(KeyFrame(
             self.stream_id, counters.key_frames, self.session_id, self.version, stamp, frame_id,
-            encoded))
+            encoded), None if self._policy is None else self._policy.timeout)
 
     def _apply(self, update: StudentUpdate) -> None:
         counters = self.counters
@@ -181,13 +199,29 @@ class StudentLoop:
         counters.teacher_seconds = update.teacher_time
         counters.training_seconds = update.training_time
         counters.failed, counters.detail = False, ''
+        if self._policy is not None:
+            self._policy.on_answer(Exchange(
+                self._sent_bytes + len(update.weights.payload), counters.turnaround_seconds,
+                update.queue_time + update.teacher_time + update.training_time,
+                self._frame_seconds.value))
+            self.scheduler.floor = self._policy.stride_floor
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, silent: bool = False) -> None:
         self.counters.failures += 1
         self.counters.failed, self.counters.detail = True, reason
-        self.scheduler.on_failure()
+        self.scheduler.on_failure(silent)
+        if silent and self._policy is not None:
+            self._policy.on_silence()
 
-    def _count_inference(self, seconds: float) -> None:
-        average = self.counters.inference_seconds
-        self.counters.inference_seconds = (
-            seconds if math.isnan(average) else 0.9 * average + 0.1 * seconds)
+
+class _Average:
+    """A moving average; NaN until there is something."""
+
+    def __init__(self) -> None:
+        self.value = math.nan
+
+    def add(self, seconds: float) -> None:
+        if math.isnan(self.value):
+            self.value = seconds
+        else:
+            self.value = 0.9 * self.value + 0.1 * seconds

@@ -108,6 +108,11 @@ class Tutor:
         """Ids of the streams that have a session."""
         return tuple(self._streams)
 
+    def open(self, stream_id: str) -> None:
+        """Open the stream's session where there is none; raise TooManyStreams or BadStreamId."""
+        with self._work:
+            self._stream(stream_id)
+
     def first_student(self, stream_id: str) -> StudentUpdate:
         """
         Return the stream's whole student, opening its session where there is none.

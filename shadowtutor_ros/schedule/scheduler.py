@@ -60,7 +60,7 @@ class Scheduler:
 
     For every frame: ``on_frame()`` says whether it is a key frame; after it is segmented
     ``after_frame()`` says how to look for the update, and ``on_update(metric)`` or
-    ``on_failure()`` reports what came.
+    ``on_failure()`` reports what came. ``floor`` may raise the least stride in frames.
     """
 
     def __init__(self, settings: ScheduleSettings) -> None:
@@ -69,11 +69,12 @@ class Scheduler:
         self._step = settings.min_stride  # the first frame is a key frame
         self._outstanding = False
         self._failures = 0
+        self.floor = settings.min_stride
 
     @property
     def stride(self) -> int:
         """Frames from one key frame to the next."""
-        return math.ceil(self._stride)
+        return max(math.ceil(self._stride), self.floor)
 
     @property
     def outstanding(self) -> bool:
@@ -113,10 +114,14 @@ class Scheduler:
         self._outstanding = False
         self._failures = 0
 
-    def on_failure(self) -> None:
-        """Back off: try again with a fresh frame, later after each failure in a row."""
+    def on_failure(self, silent: bool = False) -> None:
+        """
+        Back off: try again with a fresh frame, later after each refusal in a row.
+
+        A ``silent`` failure has cost its timeout already: the next try comes soon.
+        """
         self._outstanding = False
-        self._failures += 1
+        self._failures = 1 if silent else self._failures + 1
         self._step = 0
 
     def _wanted_step(self) -> int:

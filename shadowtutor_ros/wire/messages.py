@@ -41,9 +41,16 @@ def bytes_to_field(data: bytes) -> array[int]:
     return array('B', data)
 
 
-def goal_from_key_frame(key_frame: KeyFrame) -> Distill.Goal:
-    """Return the action goal that carries ``key_frame``."""
+def goal_from_key_frame(
+    key_frame: KeyFrame, link: str = '', transfer: int = 0,
+) -> Distill.Goal:
+    """
+    Return the action goal that carries ``key_frame``.
+
+    With a ``link`` the image itself travels there, in the pieces of ``transfer``.
+    """
     header = header_to_msg(key_frame.stamp, key_frame.frame_id)
+    data = b'' if link else key_frame.encoded.data
     return Distill.Goal(
         header=header,
         stream_id=key_frame.stream_id,
@@ -52,11 +59,13 @@ def goal_from_key_frame(key_frame: KeyFrame) -> Distill.Goal:
         student_version=key_frame.student_version,
         key_frame=CompressedImage(
             header=header, format=key_frame.encoded.format,
-            data=bytes_to_field(key_frame.encoded.data)))
+            data=bytes_to_field(data)),
+        link=link,
+        transfer=transfer)
 
 
-def key_frame_from_goal(goal: Distill.Goal) -> KeyFrame:
-    """Return the key frame that an action goal carries."""
+def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFrame:
+    """Return the key frame of an action goal; ``data`` is the image that came in pieces."""
     return KeyFrame(
         stream_id=goal.stream_id,
         sequence=goal.sequence,
@@ -64,7 +73,8 @@ def key_frame_from_goal(goal: Distill.Goal) -> KeyFrame:
         student_version=goal.student_version,
         stamp=stamp_from_msg(goal.header.stamp),
         frame_id=goal.header.frame_id,
-        encoded=EncodedFrame(goal.key_frame.format, bytes(goal.key_frame.data)))
+        encoded=EncodedFrame(
+            goal.key_frame.format, bytes(goal.key_frame.data) if data is None else data))
 
 
 def update_to_msg(update: StudentUpdate) -> StudentUpdateMsg:
@@ -128,12 +138,11 @@ def update_from_msg(msg: StudentUpdateMsg) -> StudentUpdate:
         training_time=_seconds(msg.training_time))
 
 
-def fill_first_student(
-    response: GetStudent.Response, update: StudentUpdate, info: StudentInfo,
+def fill_info(
+    response: GetStudent.Response, info: StudentInfo,
 ) -> GetStudent.Response:
-    """Put a whole student into a GetStudent response and return it."""
+    """Put what belongs to a student beside its weights into a response and return it."""
     response.success = True
-    response.student = update_to_msg(update)
     response.class_names = list(info.class_names)
     response.class_colours = array('B', [c for colour in info.class_colours for c in colour])
     response.mean = list(info.mean)

@@ -15,6 +15,7 @@ from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LinkFailure, LocalLink, Reply
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
+from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
@@ -62,13 +63,15 @@ class Tampered:
     def __init__(self, link: Link, at: int, change: Callable[[StudentUpdate], Reply]) -> None:
         self.link, self.at, self.change = link, at, change
         self.sequence = 0
+        self.timeouts: list[float | None] = []
 
     @property
     def answered_at(self) -> float:
         return self.link.answered_at
 
-    def send(self, key_frame: KeyFrame) -> None:
+    def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         self.sequence = key_frame.sequence
+        self.timeouts.append(timeout)
         self.link.send(key_frame)
 
     def receive(self, wait: bool) -> Reply | None:
@@ -230,3 +233,35 @@ def test_the_camera_may_change_its_resolution(
     for size in [(96, 128), (33, 65), (1, 1), (96, 128)]:
         assert loop.segment(np.zeros((*size, 3), np.uint8)).shape == size
         loop.settle()
+
+
+def test_a_policy_decides_about_timeout_quality_and_least_stride(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    silent = Tampered(LocalLink(tutor), 1, lambda update: LinkFailure('silence', silent=True))
+    first = tutor.first_student('test')
+    policy = LinkPolicy(LinkLimits(7.0, 90, 2, 8))
+    loop = StudentLoop(
+        student_from_update(first, info), Scheduler(ScheduleSettings(2, 8)), silent, 'test',
+        KeyFrameSettings(quality=90), first.session_id, first.version, policy)
+    run(loop, scene, range(1))
+    assert silent.timeouts == [7.0]
+    assert loop.counters.failures == 1
+    assert loop.quality == policy.quality == 80
+    run(loop, scene, range(1, 6))
+    assert loop.counters.updates_applied >= 1
+    assert 2.0 <= policy.timeout < 7.0
+    assert loop.scheduler.floor == policy.stride_floor
+    assert policy.goodput > 0
+
+
+def test_without_a_policy_the_settings_hold(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    link = Tampered(LocalLink(tutor), 0, lambda update: update)
+    loop = make_loop(tutor, link, quality=77)
+    run(loop, scene, range(6))
+    assert set(link.timeouts) == {None}
+    assert (loop.quality, loop.scheduler.floor) == (77, SCHEDULE.min_stride)

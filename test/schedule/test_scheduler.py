@@ -222,6 +222,28 @@ def test_back_off_counts_from_the_failure_not_from_the_key_frame() -> None:
     assert _quiet_frames(scheduler) == 8
 
 
+def test_silence_is_tried_again_soon_however_long_it_lasts() -> None:
+    scheduler = Scheduler(ScheduleSettings())
+    scheduler.on_frame()
+    waits = []
+    for _ in range(5):
+        scheduler.on_failure(silent=True)
+        waits.append(_quiet_frames(scheduler))
+    assert set(waits) == {8}
+
+
+def test_a_floor_raises_the_stride_and_goes_again() -> None:
+    scheduler = Scheduler(ScheduleSettings())
+    scheduler.on_frame()
+    scheduler.floor = 20
+    scheduler.on_update(0.5)
+    assert scheduler.stride == 20
+    assert _quiet_frames(scheduler) == 19
+    scheduler.floor = 8
+    scheduler.on_update(0.5)
+    assert scheduler.stride == 8
+
+
 @pytest.mark.parametrize('fields', [
     {'min_stride': 0}, {'min_stride': -8}, {'min_stride': 65}, {'max_stride': 7},
     {'threshold': 0.0}, {'threshold': 1.0}, {'threshold': float('nan')},

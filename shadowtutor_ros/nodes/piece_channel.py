@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads in pieces between two nodes, one at a time in each direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import secrets
+import threading
+import time
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from shadowtutor_msgs.msg import Piece, PieceReport
+
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.transfer.path import PathEstimate
+from shadowtutor_ros.transfer.pieces import BadPiece
+from shadowtutor_ros.transfer.receiver import Receiver
+from shadowtutor_ros.transfer.sender import Sender
+from shadowtutor_ros.wire.piece_messages import (
+    piece_from_msg,
+    piece_to_msg,
+    report_from_msg,
+    report_to_msg,
+)
+
+UP, DOWN = 'up', 'down'
+
+
+@dataclass
+class _Expected:
+    transfer: int
+    on_payload: Callable[[bytes], None]
+    on_progress: Callable[[], None]
+
+
+class PieceChannel:
+    """
+    One end of the topics under ``link``: pieces go out on ``outward``, come in on ``inward``.
+
+    The robot's end sends ``up``, the tutor's ``down``. Needs a spinning node. ``max_bytes``
+    bounds what is collected.
+    """
+
+    def __init__(self, node: Node, link: str, outward: str, inward: str, max_bytes: int) -> None:
+        self.path = PathEstimate()
+        self._node = node
+        self._receiver = Receiver(max_bytes)
+        self._sender: Sender | None = None
+        self._on_progress: Callable[[], None] = _nothing
+        self._expected: _Expected | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        group = ReentrantCallbackGroup()
+        self._pieces = node.create_publisher(Piece, f'{link}/{outward}', qos.PIECES)
+        self._reports = node.create_publisher(
+            PieceReport, f'{link}/{inward}_report', qos.PIECES)
+        self._subscriptions = (
+            node.create_subscription(
+                Piece, f'{link}/{inward}', self._on_piece, qos.PIECES, callback_group=group),
+            node.create_subscription(
+                PieceReport, f'{link}/{outward}_report', self._on_report, qos.PIECES,
+                callback_group=group))
+        self._thread = threading.Thread(target=self._send, name=f'pieces {outward}')
+
+    def send(self, payload: bytes, on_progress: Callable[[], None] | None = None) -> int:
+        """
+        Begin to send and return the transfer's id; what was being sent is given up.
+
+        ``on_progress`` is called with every report.
+        """
+        transfer = secrets.randbits(64) or 1
+        with self._changed:
+            self._sender = Sender(payload, transfer, self.path, time.monotonic())
+            self._on_progress = on_progress or _nothing
+            if not self._thread.is_alive():
+                self._thread.start()
+            self._changed.notify()
+        return transfer
+
+    def stop_sending(self) -> None:
+        """Give up what is being sent."""
+        with self._changed:
+            self._sender = None
+
+    def expect(
+        self, transfer: int, on_payload: Callable[[bytes], None],
+        on_progress: Callable[[], None] | None = None,
+    ) -> None:
+        """
+        Hand the payload over once, as soon as it is complete; nobody waits for others any more.
+
+        ``on_progress`` is called with every piece.
+        """
+        with self._changed:
+            self._expected = _Expected(transfer, on_payload, on_progress or _nothing)
+        self._deliver()
+
+    def expects(self, transfer: int) -> bool:
+        """Say whether the payload is still awaited."""
+        with self._changed:
+            return self._expected is not None and self._expected.transfer == transfer
+
+    def close(self) -> None:
+        """End sending and receiving."""
+        with self._changed:
+            self._closed = True
+            self._expected = None
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        for publisher in (self._pieces, self._reports):
+            self._node.destroy_publisher(publisher)
+
+    def _send(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                now = time.monotonic()
+                pieces = self._sender.pieces(now) if self._sender else []
+                if not pieces:
+                    wake_at = self._sender.wake_at if self._sender else None
+                    self._changed.wait(None if wake_at is None else
+                                       min(max(0.0, wake_at - now), threading.TIMEOUT_MAX))
+                    continue
+            for piece in pieces:
+                self._pieces.publish(piece_to_msg(piece))
+
+    def _on_report(self, msg: PieceReport) -> None:
+        with self._changed:
+            if self._sender is None or self._sender.transfer != msg.transfer:
+                return
+            self._sender.on_report(report_from_msg(msg), time.monotonic())
+            on_progress = self._on_progress
+            self._changed.notify()
+        on_progress()
+
+    def _on_piece(self, msg: Piece) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            try:
+                report = self._receiver.on_piece(piece_from_msg(msg))
+            except BadPiece as error:
+                self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+                return
+            expected = self._expected
+        if report is not None:
+            self._reports.publish(report_to_msg(report))
+        if expected is not None and expected.transfer == msg.transfer:
+            expected.on_progress()
+            self._deliver()
+
+    def _deliver(self) -> None:
+        with self._changed:
+            expected = self._expected
+            payload = self._receiver.take(expected.transfer) if expected else None
+            if expected is None or payload is None:
+                return
+            self._expected = None
+        expected.on_payload(payload)
+
+
+def _nothing() -> None:
+    pass

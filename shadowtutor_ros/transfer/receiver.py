@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The receiving end: collects pieces, answers when asked, never acts by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shadowtutor_ros.transfer.pieces import (
+    BadPiece,
+    Piece,
+    piece_count,
+    piece_length,
+    Report,
+    REPORT_BYTES,
+)
+
+REMEMBERED = 64  # payloads taken whose late pieces are still answered
+
+
+class Receiver:
+    """
+    Collects payloads of at most ``max_bytes``.
+
+    At most ``keep`` payloads that are not yet taken are held: one more takes the place of the
+    one that was silent for longest.
+    """
+
+    def __init__(self, max_bytes: int, keep: int = 4) -> None:
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._open: dict[int, _Collection] = {}  # longest silent first
+        self._taken: dict[int, _Collection] = {}
+
+    def on_piece(self, piece: Piece) -> Report | None:
+        """
+        Take one piece; return the report to send if there is one.
+
+        There is when the piece asks for it, when it completes its payload and when that was
+        complete before. Raise BadPiece, with nothing changed, if its numbers do not fit.
+        """
+        collection = self._taken.get(piece.transfer) or self._open.get(piece.transfer)
+        self._check(piece, collection)
+        if collection is None:
+            collection = _Collection(piece.size)
+            if len(self._open) >= self._keep:
+                del self._open[next(iter(self._open))]
+        if piece.transfer not in self._taken:
+            self._open.pop(piece.transfer, None)
+            self._open[piece.transfer] = collection
+        collection.add(piece)
+        if piece.report or collection.complete:
+            return collection.report(piece.transfer)
+        return None
+
+    def take(self, transfer: int) -> bytes | None:
+        """Return the payload once, when it is complete; None otherwise."""
+        collection = self._open.get(transfer)
+        if collection is None or not collection.complete:
+            return None
+        del self._open[transfer]
+        if len(self._taken) >= REMEMBERED:
+            del self._taken[next(iter(self._taken))]
+        self._taken[transfer] = collection
+        return collection.take()
+
+    def received_bytes(self, transfer: int) -> int:
+        """Return how many bytes of the payload are here or were taken; 0: unknown."""
+        collection = self._taken.get(transfer) or self._open.get(transfer)
+        return collection.received_bytes if collection else 0
+
+    def forget(self, transfer: int) -> None:
+        """Drop all that is known of the transfer."""
+        self._open.pop(transfer, None)
+        self._taken.pop(transfer, None)
+
+    def _check(self, piece: Piece, collection: _Collection | None) -> None:
+        where = f'piece {piece.index} of transfer {piece.transfer:x}'
+        if collection is not None and piece.size != collection.size:
+            raise BadPiece(f'{where}: expected a payload of {collection.size} bytes as before, '
+                           f'got {piece.size}')
+        if not 0 <= piece.size <= self._max_bytes:
+            raise BadPiece(f'{where}: expected a payload of 0 to {self._max_bytes} bytes, '
+                           f'got {piece.size}')
+        count = piece_count(piece.size)
+        if not 0 <= piece.index < count:
+            raise BadPiece(f'{where}: expected an index of 0 to {count - 1}, got {piece.index}')
+        length = piece_length(piece.size, piece.index)
+        if len(piece.data) != length:
+            raise BadPiece(f'{where}: expected {length} bytes, got {len(piece.data)}')
+        if piece.transfer == 0 or piece.order < 1:
+            raise BadPiece(f'{where}: expected a non-zero transfer and order, '
+                           f'got {piece.transfer} and {piece.order}')
+
+
+class _Collection:
+    """The pieces of one payload that are here; memory grows with them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.received_bytes = 0
+        self._count = piece_count(size)
+        self._data: dict[int, bytes] = {}
+        self._here = bytearray()  # one flag per piece up to the highest that is here
+        self._first_missing = 0
+        self._newest = 0
+
+    @property
+    def complete(self) -> bool:
+        return self._first_missing == self._count
+
+    def add(self, piece: Piece) -> None:
+        self._newest = max(self._newest, piece.order)
+        if self.complete or piece.index in self._data:
+            return
+        self._data[piece.index] = piece.data
+        self.received_bytes += len(piece.data)
+        self._here.extend(bytes(max(0, piece.index + 1 - len(self._here))))
+        self._here[piece.index] = 1
+        if piece.index == self._first_missing:
+            gap = self._here.find(0, piece.index)
+            self._first_missing = len(self._here) if gap < 0 else gap
+
+    def take(self) -> bytes:
+        payload = b''.join(self._data[index] for index in range(self._count))
+        self._data.clear()
+        self._here.clear()
+        return payload
+
+    def report(self, transfer: int) -> Report:
+        if self.complete:
+            return Report(transfer, self._newest, self._count, b'')
+        start = self._first_missing + 1
+        flags = np.frombuffer(self._here, np.uint8)[start:start + 8 * REPORT_BYTES]
+        received = np.packbits(flags, bitorder='little').tobytes()
+        return Report(transfer, self._newest, self._first_missing, received)

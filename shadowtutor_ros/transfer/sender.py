@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sending end: a window of pieces, repeats of what is lost, a probe when all is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+
+from shadowtutor_ros.transfer.path import PathEstimate
+from shadowtutor_ros.transfer.pieces import Piece, PIECE_BYTES, piece_count, piece_length, Report
+
+WINDOW = 64  # pieces
+REPORT_EVERY = 8  # pieces
+REORDERING = 3  # a piece is lost when one sent so many later has arrived without it
+MAX_BACKOFF = 0.5  # seconds between probes, unless the path itself is slower
+
+
+class Sender:
+    """
+    Sends one payload. The owner puts ``pieces(now)`` on the network at the start, after every
+    ``on_report`` and when ``wake_at`` has come, and gives up when it likes.
+
+    All times are seconds of one monotonic clock.
+    """
+
+    def __init__(self, payload: bytes, transfer: int, path: PathEstimate, now: float) -> None:
+        self.transfer = transfer
+        self._payload = payload
+        self._count = piece_count(len(payload))
+        self._path = path
+        self._unsent = 0  # index of the first piece that was never sent
+        self._in_flight: dict[int, int] = {}  # index: its last order; oldest first
+        self._lost: dict[int, int] = {}
+        self._sent_at = [now]  # by order; no piece has order 0
+        self._newest = 0  # highest order answered
+        self._probe = 0  # order of the last probe
+        self._backoff = 0.0
+        self._last_event = now
+        self._last_progress = now
+        self._abandoned = False
+
+    @property
+    def done(self) -> bool:
+        """Say whether the receiver has everything."""
+        return self._unsent == self._count and not self._in_flight and not self._lost
+
+    @property
+    def wake_at(self) -> float:
+        """When to call ``pieces`` again if no report comes; inf: never."""
+        if self.done or self._abandoned:
+            return math.inf
+        if not self._in_flight:
+            return self._last_event
+        return self._last_event + max(self._path.timeout, self._backoff)
+
+    def abandon(self) -> None:
+        """Send nothing any more."""
+        self._abandoned = True
+
+    def pieces(self, now: float) -> list[Piece]:
+        """Return what is to be put on the network now, in this order."""
+        if self.done or self._abandoned:
+            return []
+        again = list(self._lost)
+        room = WINDOW - len(self._in_flight) - len(again)
+        end = min(self._count, self._unsent + room)
+        new = range(self._unsent, end)
+        if not again and not new and now >= self.wake_at:
+            again = [next(iter(self._in_flight))]
+            self._probe = len(self._sent_at)
+            self._backoff = min(MAX_BACKOFF, 2 * max(self._path.timeout, self._backoff))
+        self._unsent = end
+        self._path.on_sent(len(again) + len(new), len(again))
+        return self._send([*again, *new], now)
+
+    def on_report(self, report: Report, now: float) -> None:
+        """Take a report; one of another transfer, or of what was never sent, is ignored."""
+        if (report.transfer != self.transfer or not 0 < report.newest < len(self._sent_at)
+                or not 0 <= report.first_missing <= self._count):
+            return
+        self._last_event = now
+        self._backoff = 0.0
+        if report.newest > self._newest:
+            self._newest = report.newest
+            self._path.on_round_trip(now - self._sent_at[report.newest])
+            if self._was_forgotten(report):
+                self._start_again()
+        self._take_received(report, now)
+        self._judge(report)
+
+    def _send(self, indices: Sequence[int], now: float) -> list[Piece]:
+        batch = []
+        for place, index in enumerate(indices, 1):
+            order = len(self._sent_at)
+            self._sent_at.append(now)
+            self._lost.pop(index, None)
+            self._in_flight.pop(index, None)
+            self._in_flight[index] = order
+            start = index * PIECE_BYTES
+            batch.append(Piece(
+                self.transfer, len(self._payload), index, order,
+                place == len(indices) or _asks(order),
+                self._payload[start:start + PIECE_BYTES]))
+        if batch:
+            self._last_event = now
+        return batch
+
+    def _was_forgotten(self, report: Report) -> bool:
+        """Say whether the newest report misses what an older one had."""
+        index = report.first_missing
+        return index < self._unsent and index not in self._in_flight and index not in self._lost
+
+    def _start_again(self) -> None:
+        self._path.on_sent(0, repeated=self._unsent)
+        self._unsent = 0
+        self._in_flight.clear()
+        self._lost.clear()
+
+    def _take_received(self, report: Report, now: float) -> None:
+        size = 0
+        for waiting in self._in_flight, self._lost:
+            for index in [index for index in waiting if report.has(index)]:
+                del waiting[index]
+                size += piece_length(len(self._payload), index)
+        if size:
+            self._path.on_acknowledged(size, now - self._last_progress)
+            self._last_progress = now
+
+    def _judge(self, report: Report) -> None:
+        """Find what the report should have if it were not lost."""
+        # At the end nothing new follows that could overtake a piece: do not wait for it.
+        overtaken_by = REORDERING if self._unsent < self._count else 1
+        lost_through = report.newest - overtaken_by
+        if report.newest >= self._probe:
+            # What was sent before the probe had a whole timeout's lead.
+            lost_through = max(lost_through, self._probe - 1)
+        for index, order in list(self._in_flight.items()):
+            if order > lost_through:
+                break
+            self._lost[index] = self._in_flight.pop(index)
+
+
+def _asks(order: int) -> bool:
+    # The first ones tell early how slow the link is, before the timer runs out.
+    return order % REPORT_EVERY == 0 or order in (1, 2, 4)

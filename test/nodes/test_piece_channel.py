@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads cross DDS in pieces, both ways at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+import queue
+import threading
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.node import Node
+from shadowtutor_msgs.msg import Piece
+
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.stream_channels import collect, LostKeyFrame
+from shadowtutor_ros.runtime.tutor import Superseded
+
+pytestmark = pytest.mark.ros
+
+TIMEOUT = 60.0
+LINK = '/robot/link'
+PICTURE = np.random.default_rng(1).bytes(90_001)
+WEIGHTS = np.random.default_rng(2).bytes(300_000)
+
+
+@dataclass
+class Ends:
+    node: Node
+    robot: PieceChannel
+    tutor: PieceChannel
+
+
+@pytest.fixture
+def ends(domain_id: int) -> Iterator[Ends]:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    node = rclpy.create_node('both', context=context)
+    executor = MultiThreadedExecutor(4, context=context)
+    executor.add_node(node)
+    ends = Ends(node, PieceChannel(node, LINK, UP, DOWN, 1 << 20),
+                PieceChannel(node, LINK, DOWN, UP, 100_000))
+    spinning = threading.Thread(target=executor.spin)
+    spinning.start()
+    yield ends
+    executor.shutdown()
+    spinning.join()
+    ends.robot.close()
+    ends.tutor.close()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_payloads_cross_both_ways_at_once(ends: Ends) -> None:
+    arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    progress: queue.Queue[str] = queue.Queue()
+    up = ends.robot.send(PICTURE, lambda: progress.put('report'))
+    ends.tutor.expect(up, lambda data: arrived.put(('up', data)), lambda: progress.put('piece'))
+    down = ends.tutor.send(WEIGHTS)
+    ends.robot.expect(down, lambda data: arrived.put(('down', data)))
+    assert dict(arrived.get(timeout=TIMEOUT) for _ in range(2)) == {
+        'up': PICTURE, 'down': WEIGHTS}
+    assert {progress.get(timeout=TIMEOUT) for _ in range(20)} == {'report', 'piece'}
+    assert ends.robot.path.srtt is not None
+    assert ends.robot.path.sent - ends.robot.path.repeated == 67
+
+
+def test_a_payload_that_came_before_it_was_expected_is_handed_over(ends: Ends) -> None:
+    reported = threading.Event()
+    transfer = ends.robot.send(b'early', reported.set)
+    assert reported.wait(TIMEOUT)
+    assert collect(ends.tutor, transfer, TIMEOUT, lambda: None) == b'early'
+
+
+def test_a_newer_payload_takes_the_place_of_an_older(ends: Ends) -> None:
+    old = ends.robot.send(PICTURE)
+    new = ends.robot.send(b'newer')
+    waiting: queue.Queue[BaseException] = queue.Queue()
+
+    def wait_for_old() -> None:
+        try:
+            collect(ends.tutor, old, TIMEOUT, started.set)
+        except Superseded as error:
+            waiting.put(error)
+
+    started = threading.Event()
+    thread = threading.Thread(target=wait_for_old)
+    thread.start()
+    assert started.wait(TIMEOUT)
+    assert collect(ends.tutor, new, TIMEOUT, lambda: None) == b'newer'
+    thread.join(TIMEOUT)
+    assert 'newer key frame' in str(waiting.get(timeout=1))
+
+
+def test_a_payload_that_does_not_come_is_given_up(ends: Ends) -> None:
+    with pytest.raises(LostKeyFrame, match=r'no piece of the key frame for 0\.3 s'):
+        collect(ends.tutor, 99, 0.3, lambda: None)
+
+
+def test_waiting_ends_when_the_caller_says_so(ends: Ends) -> None:
+    def cancelled() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        collect(ends.tutor, 99, TIMEOUT, cancelled)
+
+
+def test_what_is_too_large_is_not_collected_and_the_rest_works(ends: Ends) -> None:
+    publisher = ends.node.create_publisher(Piece, f'{LINK}/up', qos.PIECES)
+    publisher.publish(Piece(transfer=5, size=2**31, index=0, order=1, report=True,
+                            data=bytes(1344)))
+    ends.robot.send(PICTURE + bytes(100_000))
+    transfer = ends.robot.send(b'small')
+    assert collect(ends.tutor, transfer, TIMEOUT, lambda: None) == b'small'

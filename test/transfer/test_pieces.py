@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+from hypothesis import given, settings, strategies as st
+import pytest
+
+from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count, piece_length, Report
+
+
+@pytest.mark.parametrize(('size', 'lengths'), [
+    (0, [0]), (1, [1]), (1344, [1344]), (1345, [1344, 1]), (3000, [1344, 1344, 312])])
+def test_pieces_of_a_payload(size: int, lengths: list[int]) -> None:
+    assert PIECE_BYTES == 1344
+    count = piece_count(size)
+    assert [piece_length(size, index) for index in range(count)] == lengths
+
+
+def test_a_report_by_hand() -> None:
+    report = Report(1, 20, first_missing=3, received=bytes([0b0000_0101, 0b1000_0000]))
+    assert [index for index in range(40) if report.has(index)] == [0, 1, 2, 4, 6, 19]
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.integers(0, 100), st.binary(max_size=16))
+def test_the_first_missing_is_never_there(first_missing: int, received: bytes) -> None:
+    report = Report(1, 1, first_missing, received)
+    assert not report.has(first_missing)
+    assert all(report.has(index) for index in range(first_missing))
+    there = sum(report.has(index) for index in range(first_missing + 1, first_missing + 300))
+    assert there == sum(byte.bit_count() for byte in received)
