@@ -9,7 +9,6 @@ import secrets
 import threading
 import time
 
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from shadowtutor_msgs.msg import Piece, PieceReport
 
@@ -39,8 +38,8 @@ class PieceChannel:
     """
     One end of the topics under ``link``: pieces go out on ``outward``, come in on ``inward``.
 
-    The robot's end sends ``up``, the tutor's ``down``. Needs a spinning node. ``max_bytes``
-    bounds what is collected.
+    The robot's end sends ``up``, the tutor's ``down``. Needs a node that one thread spins.
+    ``max_bytes`` bounds what is collected.
     """
 
     def __init__(self, node: Node, link: str, outward: str, inward: str, max_bytes: int) -> None:
@@ -52,16 +51,13 @@ class PieceChannel:
         self._expected: _Expected | None = None
         self._closed = False
         self._changed = threading.Condition()
-        group = ReentrantCallbackGroup()
         self._pieces = node.create_publisher(Piece, f'{link}/{outward}', qos.PIECES)
         self._reports = node.create_publisher(
             PieceReport, f'{link}/{inward}_report', qos.PIECES)
-        self._subscriptions = (
-            node.create_subscription(
-                Piece, f'{link}/{inward}', self._on_piece, qos.PIECES, callback_group=group),
-            node.create_subscription(
-                PieceReport, f'{link}/{outward}_report', self._on_report, qos.PIECES,
-                callback_group=group))
+        self._incoming = node.create_subscription(
+            Piece, f'{link}/{inward}', self._on_pieces, qos.PIECES)
+        self._answers = node.create_subscription(
+            PieceReport, f'{link}/{outward}_report', self._on_report, qos.PIECES)
         self._thread = threading.Thread(target=self._send, name=f'pieces {outward}')
 
     def send(self, payload: bytes, on_progress: Callable[[], None] | None = None) -> int:
@@ -110,7 +106,7 @@ class PieceChannel:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        for subscription in self._subscriptions:
+        for subscription in (self._incoming, self._answers):
             self._node.destroy_subscription(subscription)
         for publisher in (self._pieces, self._reports):
             self._node.destroy_publisher(publisher)
@@ -138,6 +134,12 @@ class PieceChannel:
             on_progress = self._on_progress
             self._changed.notify()
         on_progress()
+
+    def _on_pieces(self, msg: Piece) -> None:
+        self._on_piece(msg)
+        # An executor looks at all that a node has before each message: take the rest at once.
+        while (taken := self._incoming.handle.take_message(Piece, False)) is not None:
+            self._on_piece(taken[0])
 
     def _on_piece(self, msg: Piece) -> None:
         with self._changed:

@@ -11,6 +11,7 @@ import time
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 
+from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.runtime.tutor import Superseded, Tutor, TutorError
 
@@ -30,7 +31,7 @@ class StreamChannels:
     """One channel per stream that the tutor serves; may be used from any thread."""
 
     def __init__(self, node: Node, tutor: Tutor) -> None:
-        self._node = node
+        self._link_node = LinkNode(node)
         self._tutor = tutor
         self._channels: dict[str, tuple[str, PieceChannel]] = {}
         self._lock = threading.Lock()
@@ -50,7 +51,7 @@ class StreamChannels:
             for old in [s for s in self._channels if s not in served or s == stream_id]:
                 self._channels.pop(old)[1].close()
             try:
-                channel = PieceChannel(self._node, link, DOWN, UP, MAX_KEY_FRAME)
+                channel = PieceChannel(self._link_node.node, link, DOWN, UP, MAX_KEY_FRAME)
             except InvalidTopicNameException as error:
                 raise BadLink(f'link {link!r}: {error}') from error
             self._channels[stream_id] = link, channel
@@ -61,6 +62,7 @@ class StreamChannels:
         with self._lock:
             while self._channels:
                 self._channels.popitem()[1][1].close()
+        self._link_node.close()
 
 
 def collect(

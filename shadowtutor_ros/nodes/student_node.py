@@ -21,6 +21,7 @@ from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
+from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.mailbox import Mailbox
 from shadowtutor_ros.nodes.parameters import declare
 from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
@@ -80,7 +81,9 @@ class StudentNode(WorkingNode):
         self._topics, self._channel = '', None
         if p['transfer'] == PIECES:
             self._topics = self.get_fully_qualified_name() + '/link'
-            self._channel = PieceChannel(self, self._topics, UP, DOWN, MAX_UPDATE)
+            self._link_node = LinkNode(self)
+            self._channel = PieceChannel(
+                self._link_node.node, self._topics, UP, DOWN, MAX_UPDATE)
         self._link = ActionLink(
             self, p['tutor'] + '/distill', p['goal_timeout'], self._topics, self._channel)
         self._get_student = self.create_client(GetStudent, p['tutor'] + '/get_student')
@@ -108,6 +111,7 @@ class StudentNode(WorkingNode):
             self._worker.join()
         if self._channel is not None:
             self._channel.close()
+            self._link_node.close()
             self._channel = None
 
     # -- start ---------------------------------------------------------------------------------

@@ -87,14 +87,15 @@ class TutorNode(WorkingNode):
             goal_callback=self._consider, cancel_callback=lambda goal: CancelResponse.ACCEPT,
             goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
             cancel_service_qos_profile=qos.REQUEST, feedback_pub_qos_profile=qos.REQUEST,
-            result_timeout=60)
+            result_timeout=10)
         self.create_service(
             GetStudent, '~/get_student', self._first_student, callback_group=callbacks)
         self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
 
     def stop(self) -> None:
-        self._stopping = True
-        self._channels.close()
+        if not self._stopping:
+            self._stopping = True
+            self._channels.close()
 
     def destroy_node(self) -> None:
         self._server.destroy()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shadowtutor_ros.errors import ShadowTutorError
 
-PIECE_BYTES = 1344  # with the headers of Ethernet, IP, UDP and RTPS still one packet
+PIECE_BYTES = 1280  # with all headers one packet, and one RTPS message of at most 1400 bytes
 REPORT_BYTES = 512
 
 

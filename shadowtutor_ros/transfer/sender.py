@@ -74,7 +74,9 @@ class Sender:
         return self._send([*again, *new], now)
 
     def on_report(self, report: Report, now: float) -> None:
-        """Take a report; one of another transfer, or of what was never sent, is ignored."""
+        """Take a report; a late one, of another transfer or of what was never sent is ignored."""
+        if self.done or self._abandoned:
+            return
         if (report.transfer != self.transfer or not 0 < report.newest < len(self._sent_at)
                 or not 0 <= report.first_missing <= self._count):
             return

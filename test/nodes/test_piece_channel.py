@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from shadowtutor_msgs.msg import Piece
 
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.stream_channels import collect, LostKeyFrame
 from shadowtutor_ros.runtime.tutor import Superseded
+from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
 
 pytestmark = pytest.mark.ros
 
@@ -41,33 +42,31 @@ def ends(domain_id: int) -> Iterator[Ends]:
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node('both', context=context)
-    executor = MultiThreadedExecutor(4, context=context)
-    executor.add_node(node)
-    ends = Ends(node, PieceChannel(node, LINK, UP, DOWN, 1 << 20),
-                PieceChannel(node, LINK, DOWN, UP, 100_000))
-    spinning = threading.Thread(target=executor.spin)
-    spinning.start()
+    links = LinkNode(node), LinkNode(node)
+    ends = Ends(node, PieceChannel(links[0].node, LINK, UP, DOWN, 1 << 20),
+                PieceChannel(links[1].node, LINK, DOWN, UP, 100_000))
     yield ends
-    executor.shutdown()
-    spinning.join()
     ends.robot.close()
     ends.tutor.close()
+    for link in links:
+        link.close()
     node.destroy_node()
     rclpy.shutdown(context=context)
 
 
 def test_payloads_cross_both_ways_at_once(ends: Ends) -> None:
     arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
-    progress: queue.Queue[str] = queue.Queue()
-    up = ends.robot.send(PICTURE, lambda: progress.put('report'))
-    ends.tutor.expect(up, lambda data: arrived.put(('up', data)), lambda: progress.put('piece'))
+    reported, came = threading.Event(), threading.Event()
+    up = ends.robot.send(PICTURE, reported.set)
+    ends.tutor.expect(up, lambda data: arrived.put(('up', data)), came.set)
     down = ends.tutor.send(WEIGHTS)
     ends.robot.expect(down, lambda data: arrived.put(('down', data)))
     assert dict(arrived.get(timeout=TIMEOUT) for _ in range(2)) == {
         'up': PICTURE, 'down': WEIGHTS}
-    assert {progress.get(timeout=TIMEOUT) for _ in range(20)} == {'report', 'piece'}
+    assert reported.wait(TIMEOUT)
+    assert came.wait(TIMEOUT)
     assert ends.robot.path.srtt is not None
-    assert ends.robot.path.sent - ends.robot.path.repeated == 67
+    assert ends.robot.path.sent - ends.robot.path.repeated == piece_count(len(PICTURE))
 
 
 def test_a_payload_that_came_before_it_was_expected_is_handed_over(ends: Ends) -> None:
@@ -113,7 +112,7 @@ def test_waiting_ends_when_the_caller_says_so(ends: Ends) -> None:
 def test_what_is_too_large_is_not_collected_and_the_rest_works(ends: Ends) -> None:
     publisher = ends.node.create_publisher(Piece, f'{LINK}/up', qos.PIECES)
     publisher.publish(Piece(transfer=5, size=2**31, index=0, order=1, report=True,
-                            data=bytes(1344)))
+                            data=bytes(PIECE_BYTES)))
     ends.robot.send(PICTURE + bytes(100_000))
     transfer = ends.robot.send(b'small')
     assert collect(ends.tutor, transfer, TIMEOUT, lambda: None) == b'small'

@@ -41,8 +41,8 @@ def test_every_payload_arrives_bit_exact(
 
 
 @BATCH
-@given(st.lists(st.integers(PIECE_BYTES, 120_000), min_size=1, max_size=4), RATES, st.floats(0, 0.05),
-       st.sampled_from([WINDOW, math.inf]))
+@given(st.lists(st.integers(PIECE_BYTES, 120_000), min_size=1, max_size=4),
+       RATES, st.floats(0, 0.05), st.sampled_from([WINDOW, math.inf]))
 def test_without_loss_nothing_is_sent_twice(
     sizes: list[int], rate: float, delay: float, queue: float,
 ) -> None:

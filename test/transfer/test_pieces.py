@@ -6,9 +6,9 @@ from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count, piece_leng
 
 
 @pytest.mark.parametrize(('size', 'lengths'), [
-    (0, [0]), (1, [1]), (1344, [1344]), (1345, [1344, 1]), (3000, [1344, 1344, 312])])
+    (0, [0]), (1, [1]), (1280, [1280]), (1281, [1280, 1]), (3000, [1280, 1280, 440])])
 def test_pieces_of_a_payload(size: int, lengths: list[int]) -> None:
-    assert PIECE_BYTES == 1344
+    assert PIECE_BYTES == 1280
     count = piece_count(size)
     assert [piece_length(size, index) for index in range(count)] == lengths
 

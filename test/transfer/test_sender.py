@@ -120,6 +120,15 @@ def test_what_arrives_late_is_not_sent_again() -> None:
     assert path.repeated == 0
 
 
+def test_two_reports_in_a_row() -> None:
+    sender, path = start(200)
+    sender.pieces(0.0)
+    sender.on_report(report(8, {0}, 8), 0.01)
+    sender.on_report(report(16, {0, 9}, 16), 0.01)
+    assert indices(sender.pieces(0.01)) == [0, 9, *range(64, 78)]
+    assert path.repeated == 2
+
+
 def test_at_the_end_one_later_piece_is_enough() -> None:
     sender, _ = start(10)
     sender.pieces(0.0)
@@ -168,6 +177,19 @@ def test_a_report_from_before_the_probe_judges_only_what_it_can_know() -> None:
     sender.on_report(report(8, set(), 8), now + 0.01)  # all is still queued
     assert indices(sender.pieces(now + 0.01)) == list(range(64, 72))
     assert path.repeated == 1
+
+
+def test_a_probe_too_can_be_late() -> None:
+    sender, _ = start(200)
+    sender.pieces(0.0)
+    now = sender.wake_at
+    sender.pieces(now)  # order 65
+    sender.on_report(report(8, {0}, 8), now + 0.01)
+    sender.pieces(now + 0.01)  # orders 66 to 72
+    sender.on_report(report(67, {0}, 66), now + 0.02)
+    assert 0 not in indices(sender.pieces(now + 0.02))
+    sender.on_report(report(68, {0}, 67), now + 0.02)
+    assert 0 in indices(sender.pieces(now + 0.02))
 
 
 def test_any_report_ends_the_patience() -> None:
@@ -241,6 +263,17 @@ def test_a_receiver_that_forgot_gets_everything_again() -> None:
     assert sender.done
     assert received == data
     assert path.repeated >= WINDOW
+
+
+def test_done_stays_done() -> None:
+    sender, path = start(3)
+    sender.pieces(0.0)
+    sender.pieces(sender.wake_at)
+    sender.on_report(report(3, set(), 3), 0.3)
+    assert sender.done
+    sender.on_report(Report(ID, 4, 1, b''), 0.4)  # a repeat came after all was forgotten
+    assert sender.done
+    assert path.srtt == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize('bad', [

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A second node in the process, with a thread of its own that only carries pieces."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+import threading
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+
+class LinkNode:
+    """
+    ``node`` for the channels of ``owner``; spins from the start until ``close``.
+
+    A multi-threaded executor needs about a millisecond per message, brings them out of order,
+    and waits behind the owner's other callbacks.
+    """
+
+    def __init__(self, owner: Node) -> None:
+        self.node = rclpy.create_node(
+            f'{owner.get_name()}_link', namespace=owner.get_namespace(), context=owner.context,
+            use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
+        self._executor = SingleThreadedExecutor(context=owner.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name='link', daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and the node; all channels must be closed."""
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()
