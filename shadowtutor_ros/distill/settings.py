@@ -15,8 +15,9 @@ class DistillSettings:
     Algorithm 1's constants.
 
     ``threshold`` is the mIoU, 0-1, that is good enough; ``max_updates`` bounds the steps on one
-    key frame; ``group`` is trained. Until the metric first reaches the threshold a stream is
-    *cold*: it is then trained in ``cold_start_group`` for up to ``cold_start_updates`` steps.
+    key frame; ``group`` is trained. Until the metric first reaches the threshold, but at most for
+    ``cold_start_key_frames`` (0: no limit), a stream is *cold*: it is then trained in
+    ``cold_start_group`` for up to ``cold_start_updates`` steps.
     """
 
     threshold: float = 0.8
@@ -25,6 +26,7 @@ class DistillSettings:
     group: str = PARTIAL
     cold_start_updates: int = 64
     cold_start_group: str = FULL
+    cold_start_key_frames: int = 0
     object_weight: float = 5.0
     box_margin: float = 0.075
 
@@ -35,7 +37,7 @@ class DistillSettings:
                     f'{name}: expected one of {GROUPS}, got {getattr(self, name)!r}')
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f'threshold: expected a number in (0, 1), got {self.threshold}')
-        for name in ('max_updates', 'cold_start_updates'):
+        for name in ('max_updates', 'cold_start_updates', 'cold_start_key_frames'):
             if getattr(self, name) < 0:
                 raise ValueError(f'{name}: expected 0 or more, got {getattr(self, name)}')
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):

@@ -38,6 +38,7 @@ class Trainer:
         self.student = student
         self.settings = settings
         self.cold = True
+        self._lessons = 0
         self._optimizer = self._new_optimizer()
 
     @property
@@ -61,6 +62,7 @@ class Trainer:
         Raise ValueError when the label's size is not the frame's or an id is no class.
         """
         self._check(frame, label)
+        self._lessons += 1
         settings = self.settings
         group = self.group
         limit = settings.cold_start_updates if self.cold else settings.max_updates
@@ -100,7 +102,7 @@ class Trainer:
                     on_step(steps, metric, float(loss.detach()))
         finally:
             self.student.load(best)
-        if best_metric >= settings.threshold:
+        if best_metric >= settings.threshold or self._lessons == settings.cold_start_key_frames:
             self.cold = False
         return Lesson(group, initial, best_metric, steps)
 

@@ -56,12 +56,18 @@ class Setting:
         return asdict(self)
 
     def student_parameters(self) -> dict[str, object]:
-        """Return the parameters of student_node."""
+        """
+        Return the parameters of student_node.
+
+        Raw frames, which are for comparison only, do not go in pieces: thousands of them would
+        be measured and not the link.
+        """
         schedule, key_frames = self.schedule, self.key_frames
         return {'policy': schedule.policy, 'min_stride': schedule.min_stride,
                 'max_stride': schedule.max_stride, 'threshold': schedule.threshold,
                 'update_delay': schedule.update_delay, 'key_frame_format': key_frames.format,
-                'jpeg_quality': key_frames.quality}
+                'jpeg_quality': key_frames.quality,
+                'transfer': 'action' if key_frames.format == RAW else 'pieces'}
 
     def tutor_parameters(self) -> dict[str, object]:
         """Return the parameters of tutor_node."""
@@ -70,6 +76,7 @@ class Setting:
                 'learning_rate': distill.learning_rate, 'group': distill.group,
                 'cold_start_updates': distill.cold_start_updates,
                 'cold_start_group': distill.cold_start_group,
+                'cold_start_key_frames': distill.cold_start_key_frames,
                 'weight_encoding': self.weights.encoding, 'update_density': self.weights.density,
                 'intra_period': self.weights.intra_period}
 

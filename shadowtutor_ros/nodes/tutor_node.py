@@ -76,7 +76,8 @@ class TutorNode(WorkingNode):
                 threshold=p['threshold'], max_updates=p['max_updates'],
                 learning_rate=p['learning_rate'], group=p['group'],
                 cold_start_updates=p['cold_start_updates'],
-                cold_start_group=p['cold_start_group']),
+                cold_start_group=p['cold_start_group'],
+                cold_start_key_frames=p['cold_start_key_frames']),
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
             p['max_streams'], p['idle_timeout']))
         self._channels = StreamChannels(self, self._tutor)

@@ -33,6 +33,8 @@ TUTOR_PARAMETERS = (
               'first reaches the threshold.', 0, 1000),
     Parameter('cold_start_group', _DISTILL.cold_start_group, 'group until then.',
               choices=GROUPS),
+    Parameter('cold_start_key_frames', _DISTILL.cold_start_key_frames, 'Key frames after which '
+              'the cold start ends anyway; 0: no limit.', 0, 1_000_000),
     Parameter('weight_encoding', _WEIGHTS.encoding, 'How weights travel; delta: differences to '
               'what the robot runs, fp16 where that is unknown.', choices=ENCODINGS),
     Parameter('update_density', _WEIGHTS.density, 'weight_encoding delta: share of the '

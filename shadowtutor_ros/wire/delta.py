@@ -48,8 +48,9 @@ def encode_delta(
         fresh = as_array(tensor) - as_array(base[name])
         if not np.isfinite(fresh).all():
             raise NonFiniteUpdate(f'{name} is not finite as {DELTA}')
-        scale = _scale(fresh)
-        wanted = fresh + residual[name] if scale and name in residual else fresh
+        # What did not change waits: its old residual alone is not worth the bytes.
+        wanted = fresh + residual[name] if fresh.any() and name in residual else fresh
+        scale = _scale(wanted)
         steps.append(np.rint(wanted / (scale or 1.0)).clip(-_PEAK, _PEAK).ravel())
         specs.append(TensorSpec(
             name, tuple(tensor.shape), _INT8.name, scale or 1.0, offset, fresh.size))
@@ -92,12 +93,12 @@ def as_array(tensor: Tensor) -> Array:
     return array
 
 
-def _scale(fresh: Array) -> float:
-    """Return the step for these differences, a float32; 0 where nothing changed."""
-    if not fresh.size:
+def _scale(wanted: Array) -> float:
+    """Return the step for these differences, a float32; 0 where there are none."""
+    if not wanted.size:
         return 0.0
-    squares = np.square(fresh, dtype=np.float64)
-    step = max(_STEP * math.sqrt(squares.mean()), float(np.abs(fresh).max()) / _PEAK)
+    squares = np.square(wanted, dtype=np.float64)
+    step = max(_STEP * math.sqrt(squares.mean()), float(np.abs(wanted).max()) / _PEAK)
     return float(np.float32(step))
 
 

@@ -232,6 +232,13 @@ def test_cold_start_has_its_own_group_and_limit_until_the_threshold(student: Stu
     assert _changed(recorder.weights[0], recorder.weights[-1]) == set(StudentNet.BACK)
 
 
+def test_the_cold_start_ends_after_so_many_key_frames(student: Student) -> None:
+    trainer = Trainer(student, _settings(
+        cold_start_group=FULL, cold_start_updates=4, max_updates=2, cold_start_key_frames=2))
+    groups = [trainer.train(_frame(), _label(), NO_BOXES).group for _ in range(4)]
+    assert groups == [FULL, FULL, PARTIAL, PARTIAL]
+
+
 def test_frames_may_change_their_size(student: Student) -> None:
     trainer = Trainer(student, _settings(cold_start_updates=1))
     for height, width in (SIZE, (33, 7), (1, 1)):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from shadowtutor_ros.model.groups import PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
-from shadowtutor_ros.wire.delta import decode_delta, encode_delta
+from shadowtutor_ros.wire.delta import as_array, decode_delta, encode_delta
 from shadowtutor_ros.wire.errors import (
     BadUpdate,
     CorruptUpdate,
@@ -83,9 +83,16 @@ def test_what_did_not_change_takes_no_bytes() -> None:
 def test_what_was_left_out_is_sent_where_there_is_a_change() -> None:
     base = {'w': torch.zeros(4)}
     residual = {'w': np.array([0.0, 0.0, 0.0, 3.0], np.float32)}
-    decoded = decode_delta(
-        encode_delta(base, {'w': torch.tensor([1.0, -1.0, 1.0, 1.0])}, residual), base)
-    assert decoded['w'].tolist() == [1.0, -1.0, 1.0, 4.0]
+    weights = encode_delta(base, {'w': torch.tensor([1.0, -1.0, 1.0, 1.0])}, residual)
+    error = decode_delta(weights, base)['w'] - torch.tensor([1.0, -1.0, 1.0, 4.0])
+    assert error.abs().max() <= weights.tensors[0].scale / 2 * 1.001
+
+
+def test_a_large_residual_makes_the_step_coarser_and_not_the_update_larger() -> None:
+    base, changed = _trained(0)
+    plain = encode_delta(base, changed, {})
+    residual = {name: 10 * as_array(changed[name] - t) for name, t in base.items()}
+    assert len(encode_delta(base, changed, residual).payload) < 1.1 * len(plain.payload)
 
 
 def test_only_the_largest_are_sent() -> None:
