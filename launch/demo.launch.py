@@ -29,6 +29,8 @@ def generate_launch_description() -> LaunchDescription:
                               description='Weights of yolo, or the label maps of labels'),
         DeclareLaunchArgument('log_level', default_value='info',
                               description='debug, info, warn, error or fatal'),
+        DeclareLaunchArgument('dds_profile', default_value='',
+                              description='DDS profile of student and tutor, see there'),
         DeclareLaunchArgument('goal_timeout', default_value='60.0',
                               description='Seconds until a key frame without an answer has '
                                           'failed; without a GPU the first takes long'),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tutor node on a server."""
 
+import os
+
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.launch_context import LaunchContext
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -9,6 +11,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
+from shadowtutor_ros.dds import launch_environment
 
 # These arguments are parameters of the node: if given, they override params_file.
 PARAMETERS = {'use_sim_time': bool, 'teacher': str, 'teacher_weights': str}
@@ -24,6 +27,7 @@ def tutor(context: LaunchContext) -> list[Node]:
         namespace=value('namespace'), output='screen',
         respawn=value('use_respawn'), respawn_delay=2.0,
         parameters=[value('params_file'), *given],
+        additional_env=launch_environment(value('dds_profile').perform(context), os.environ),
         arguments=['--ros-args', '--log-level', value('log_level')])]
 
 
@@ -40,6 +44,9 @@ def generate_launch_description() -> LaunchDescription:
                                           'empty: what params_file says'),
         DeclareLaunchArgument('log_level', default_value='info',
                               description='debug, info, warn, error or fatal'),
+        DeclareLaunchArgument('dds_profile', default_value='',
+                              description='fastdds, fastdds-mtu, fastdds-large-data, none or a '
+                                          'file; empty: what the environment says, else fastdds'),
         DeclareLaunchArgument('use_respawn', default_value='false',
                               description='Start the node again when it ends'),
         DeclareLaunchArgument('teacher', default_value='',

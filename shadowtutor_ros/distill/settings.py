@@ -26,7 +26,7 @@ class DistillSettings:
     group: str = PARTIAL
     cold_start_updates: int = 64
     cold_start_group: str = FULL
-    cold_start_key_frames: int = 0
+    cold_start_key_frames: int = 4
     object_weight: float = 5.0
     box_margin: float = 0.075
 
@@ -51,4 +51,4 @@ class DistillSettings:
     def paper(cls, group: str = PARTIAL) -> DistillSettings:
         """Return the constants of sections 5.2 and 5.3, ``full`` for the F settings."""
         return cls(threshold=0.8, max_updates=8, learning_rate=0.01, group=group,
-                   cold_start_updates=8, cold_start_group=group)
+                   cold_start_updates=8, cold_start_group=group, cold_start_key_frames=0)

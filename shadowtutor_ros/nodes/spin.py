@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,9 @@ from rclpy.executors import Executor, MultiThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier
 
+from shadowtutor_ros.dds import active_profile, advice
 from shadowtutor_ros.errors import ShadowTutorError
 
 _START_ERRORS = (ShadowTutorError, InvalidParameterTypeException, InvalidParameterValueException,
@@ -26,6 +29,13 @@ class WorkingNode(Node):
 
     def stop(self) -> None:
         """End that work, while the node can still publish and be answered; do nothing again."""
+
+    def report_dds(self) -> None:
+        """Say which DDS profile is in force, and warn if lost messages will hurt."""
+        profile = active_profile(get_rmw_implementation_identifier(), os.environ)
+        self.get_logger().info(f'DDS profile: {profile.name} {profile.path or ""}'.rstrip())
+        if (text := advice(profile)) is not None:
+            self.get_logger().warning(text)
 
     def destroy_node(self) -> None:
         self.stop()

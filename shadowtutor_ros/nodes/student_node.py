@@ -95,6 +95,7 @@ class StudentNode(WorkingNode):
         self._newest_stamp = 0
         self._rejected = 0
         self._detail = ''
+        self.report_dds()
         self._worker = threading.Thread(target=self._work, name='student')
         self.create_timer(p['status_period'], self._publish_status)
         if p['checkpoint']:

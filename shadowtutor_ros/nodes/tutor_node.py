@@ -91,6 +91,7 @@ class TutorNode(WorkingNode):
             result_timeout=10)
         self.create_service(
             GetStudent, '~/get_student', self._first_student, callback_group=callbacks)
+        self.report_dds()
         self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
 
     def stop(self) -> None:
