@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot and a server on one machine: two network namespaces joined by a shaped link."""
+"""A robot and a server on one machine: two network namespaces, a shaped and lossy link."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from shadowtutor_ros.errors import ShadowTutorError
 ROBOT, SERVER = 'robot', 'server'
 SIDES = (ROBOT, SERVER)
 
+_WAYS = (SIDES, SIDES[::-1])
 _ADDRESSES = {ROBOT: '10.77.0.1', SERVER: '10.77.0.2'}
+_ETHERNET = {ROBOT: '02:77:00:00:00:01', SERVER: '02:77:00:00:00:02'}
 # The bucket: what passes at once after a pause, so little that small samples are shaped too; tbf
 # needs room for one segment of 1514 bytes.
 _BURST = '4kb'
@@ -24,6 +26,7 @@ _BURST = '4kb'
 # written at once must wait and never be dropped: this is for bandwidth, not for loss.
 _QUEUE = '16mb'
 _DEVICE = 'wire0'
+_TABLE = 'loss'
 _UNIQUE = itertools.count()
 
 
@@ -43,6 +46,7 @@ class NetLab:
         unique = f'{os.getpid()}-{next(_UNIQUE)}'
         self._names = {side: f'shadowtutor-{side}-{unique}' for side in SIDES}
         self._stack = ExitStack()
+        self._lossy = False
 
     def __enter__(self) -> NetLab:
         """Make the lab; raise NetLabUnavailable where that is not permitted or not possible."""
@@ -51,12 +55,19 @@ class NetLab:
             for name in self._names.values():
                 stack.callback(_delete, name)
                 _run('ip', 'netns', 'add', name)
-            _run('ip', 'link', 'add', _DEVICE, 'netns', self._names[ROBOT], 'type', 'veth',
-                 'peer', 'name', _DEVICE, 'netns', self._names[SERVER])
-            for side, name in self._names.items():
+            _run('ip', 'link', 'add', _DEVICE, 'address', _ETHERNET[ROBOT],
+                 'netns', self._names[ROBOT], 'type', 'veth', 'peer', 'name', _DEVICE,
+                 'address', _ETHERNET[SERVER], 'netns', self._names[SERVER])
+            for side, other in _WAYS:
+                name = self._names[side]
                 _run('ip', '-n', name, 'address', 'add', f'{_ADDRESSES[side]}/24', 'dev', _DEVICE)
                 for device in ('lo', _DEVICE):
                     _run('ip', '-n', name, 'link', 'set', device, 'up')
+                # TCP too puts single packets on the wire, so that each is lost on its own.
+                _run('ip', '-n', name, 'link', 'set', _DEVICE, 'gso_max_segs', '1')
+                # Without asking: a lost ARP packet would hold back everything behind it.
+                _run('ip', '-n', name, 'neighbour', 'add', _ADDRESSES[other], 'dev', _DEVICE,
+                     'lladdr', _ETHERNET[other], 'nud', 'permanent')
                 _run('ip', '-n', name, 'route', 'add', '239.0.0.0/8', 'dev', _DEVICE)
             self.shape(1.0)  # tells at once whether tbf exists
             self.shape(None)
@@ -69,20 +80,50 @@ class NetLab:
     ) -> None:
         self._stack.close()
 
-    def shape(self, mbps: float | None) -> None:
+    def shape(self, mbps: float | None, queue: int | None = None) -> None:
         """
         Limit each direction to ``mbps`` (10^6 bits of Ethernet frames per second).
 
-        None takes the limit away. Raise ValueError for a rate that is not above 0.
+        None takes the limit away. Up to ``queue`` bytes wait for their turn, what comes beyond
+        is dropped; None: 16 MB, which nothing here fills. Raise ValueError for a rate or a
+        queue that is not above 0.
         """
-        if mbps is not None and not mbps > 0:
-            raise ValueError(f'mbps: expected more than 0, got {mbps}')
-        for name in self._names.values():
+        for name, value in (('mbps', mbps), ('queue', queue)):
+            if value is not None and not value > 0:
+                raise ValueError(f'{name}: expected more than 0, got {value}')
+        for side in self._names.values():
             if mbps is not None:
-                _run('tc', '-n', name, 'qdisc', 'replace', 'dev', _DEVICE, 'root', 'tbf',
-                     'rate', f'{mbps * 1e6:.0f}bit', 'burst', _BURST, 'limit', _QUEUE)
-            elif 'tbf' in _run('tc', '-n', name, 'qdisc', 'show', 'dev', _DEVICE):
-                _run('tc', '-n', name, 'qdisc', 'delete', 'dev', _DEVICE, 'root')
+                _run('tc', '-n', side, 'qdisc', 'replace', 'dev', _DEVICE, 'root', 'tbf',
+                     'rate', f'{mbps * 1e6:.0f}bit', 'burst', _BURST,
+                     'limit', _QUEUE if queue is None else str(queue))
+            elif 'tbf' in _run('tc', '-n', side, 'qdisc', 'show', 'dev', _DEVICE):
+                _run('tc', '-n', side, 'qdisc', 'delete', 'dev', _DEVICE, 'root')
+
+    def lose(self, percent: float) -> None:
+        """
+        Lose ``percent`` of the packets of each direction, each by chance; 0 heals the link.
+
+        What is lost has taken its time on the wire and nobody is told. Raise ValueError for
+        less than 0 or more than 100, NetLabUnavailable without nftables.
+        """
+        if not 0 <= percent <= 100:
+            raise ValueError(f'percent: expected 0 to 100, got {percent}')
+        self._drop(f'numgen random mod 10000 < {round(percent * 100)}' if percent else None)
+
+    def lose_in_bursts(self, percent: float, length: int) -> None:
+        """
+        Lose ``length`` packets in a row, then let so many pass that ``percent`` are lost.
+
+        Raise ValueError unless 0 < percent < 100 and length is 1 or more.
+        """
+        if not 0 < percent < 100 or length < 1:
+            raise ValueError('expected a percentage between 0 and 100 and a length of 1 or more, '
+                             f'got {percent} and {length}')
+        self._drop(f'numgen inc mod {round(length * 100 / percent)} < {length}')
+
+    def cut(self) -> None:
+        """Lose every packet while the interfaces stay up; ``lose`` ends it."""
+        self._drop('')
 
     def command(self, side: str) -> tuple[str, ...]:
         """Return what to put before a command that is to run on ``side``: robot or server."""
@@ -98,11 +139,46 @@ class NetLab:
             'ip', '-n', self._names[side], '-s', '-j', 'link', 'show', _DEVICE))
         return int(links[0]['stats64']['tx']['bytes'])
 
+    def lost(self, side: str) -> int:
+        """Return the packets lost on the way to ``side`` since the last ``lose`` or ``cut``."""
+        if not self._lossy:
+            return 0
+        listed = json.loads(_run(
+            *self.command(side), 'nft', '-j', 'list', 'table', 'netdev', _TABLE))['nftables']
+        counters = (part['counter'] for entry in listed for part in
+                    entry.get('rule', {}).get('expr', ()) if 'counter' in part)
+        return sum(int(counter['packets']) for counter in counters)
+
     def drops(self, side: str) -> int:
         """Return the packets that the full queue of ``side`` has dropped since ``shape``."""
         shown = json.loads(_run(
             'tc', '-n', self._names[side], '-s', '-j', 'qdisc', 'show', 'dev', _DEVICE))
         return sum(int(qdisc.get('drops', 0)) for qdisc in shown)
+
+    def _drop(self, which: str | None) -> None:
+        """
+        Drop what comes over the wire and matches ``which``; None: nothing.
+
+        The ingress hook sees single packets, before fragments are put together and after they
+        had their turn on the link. It also sees the multicast that a side sends to itself:
+        that does not carry the other side's address.
+        """
+        if which is None and not self._lossy:
+            return
+        if shutil.which('nft') is None:
+            raise NetLabUnavailable('expected the command nft, not there: install nftables')
+        for side, other in _WAYS:
+            rule = (f'ether saddr {_ETHERNET[other]} {which} counter drop'
+                    if which is not None else '')
+            _run(*self.command(side), 'nft', f"""
+                table netdev {_TABLE}
+                delete table netdev {_TABLE}
+                table netdev {_TABLE} {{
+                    chain arriving {{
+                        type filter hook ingress device "{_DEVICE}" priority 0; {rule}
+                    }}
+                }}""")
+        self._lossy = which is not None
 
 
 def _check_tools() -> None:

@@ -128,6 +128,21 @@ def replay_process(
                        {'image': _CAMERA, 'mask': mask}, environment, prefix)
 
 
+def camera_process(
+    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+) -> NodeProcess:
+    """
+    Return the replay's process as a camera with ``stream.fps``, which waits for nobody.
+
+    It begins again at the video's end; ``stream.frames`` 0 is for ever.
+    """
+    parameters = {
+        'source': str(stream.video.resolve()), 'pace': 'rate', 'stamps': 'media', 'loop': True,
+        'fps': stream.fps, 'frames': stream.frames, **_lossless(_CAMERA, 'publisher')}
+    return NodeProcess('replay_node', parameters, logs / 'replay.log', {'image': _CAMERA},
+                       environment, prefix)
+
+
 def follow(
     stream: Stream, collector: Collector, on_mask: OnMask, alive: Callable[[], None],
 ) -> Streamed:

@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, ExitStack, suppress
+from dataclasses import dataclass, replace
+import json
 import os
 from pathlib import Path
+import queue
 import select
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from typing import IO
 
 from shadowtutor_ros.harness.collector import LOSSLESS
 from shadowtutor_ros.harness.netlab import NetLab, ROBOT, SERVER, SIDES
 from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.harness.stream import (
+    camera_process,
     replay_process,
     Stream,
     StreamError,
@@ -29,6 +35,12 @@ from shadowtutor_ros.share import config_folder
 _CAMERA = '/camera/image_raw'
 _MASK = '/teacher/mask'
 _DEPTH = 10  # who discovers the other a little later still gets the first
+_START_TIMEOUT = 120.0
+# What would change the transport if it were inherited.
+_PROFILE_VARIABLES = (
+    'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE',  # until 2, from 3 on
+    'FASTDDS_BUILTIN_TRANSPORTS', 'RMW_FASTRTPS_USE_QOS_FROM_XML',
+    'RMW_FASTRTPS_PUBLICATION_MODE', 'CYCLONEDDS_URI', 'ZENOH_SESSION_CONFIG_URI')
 
 
 @dataclass(frozen=True)
@@ -49,22 +61,74 @@ class LinkRun:
         return (len(times) - 1) / (times[-1] - times[0])
 
 
+class Live:
+    """A student at work, whose statuses come as numbers by field name, with their ``time``."""
+
+    def __init__(
+        self, printed: IO[str], running: Sequence[NodeProcess], ros_logs: Path,
+        start_camera: Callable[[], None],
+    ) -> None:
+        self.statuses: list[dict[str, float]] = []
+        self.start_camera = start_camera
+        self._running = running
+        self._ros_logs = ros_logs
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, args=(printed,), daemon=True).start()
+
+    @property
+    def entered_ros(self) -> float:
+        """
+        Return when the student's process began with ROS, in seconds of the monotonic clock.
+
+        That is after its imports and before it can talk to anybody. It stands in the name of
+        its log file, <program>_<process>_<ms since 1970>.log.
+        """
+        name = next(self._ros_logs.glob('*.log')).stem
+        return time.monotonic() - time.time() + int(name.rsplit('_', 1)[1]) * 1e-3
+
+    def wait_for(
+        self, wanted: Callable[[dict[str, float]], bool], timeout: float,
+    ) -> dict[str, float] | None:
+        """Return the next status that is ``wanted``; None after ``timeout`` s."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            for node in self._running:
+                node.check()
+            try:
+                self.statuses.append(json.loads(self._lines.get(timeout=min(left, 0.5))))
+            except queue.Empty:
+                continue
+            if wanted(self.statuses[-1]):
+                return self.statuses[-1]
+        return None
+
+    def _read(self, printed: IO[str]) -> None:
+        with suppress(ValueError):  # closed at the end
+            for line in printed:
+                self._lines.put(line)
+
+
 class TwoMachines:
     """
     The robot and the server: the two sides of ``lab``, or without one both this machine.
 
-    Every run writes its logs to the folder given with it. All raise StreamError when masks do
-    not come or the link loses packets, ProcessDied when a node ends.
+    ``profile`` are the environment variables that choose the DDS profile of all nodes, none of
+    which is inherited; None: the one for experiments on bandwidth, ``config/dds/lab.xml``.
+    Every run writes its logs to the folder given with it. All raise StreamError when what they
+    wait for does not come, ProcessDied when a node ends; ``shadow`` and ``naive`` also raise
+    StreamError when the link's queue drops packets.
     """
 
-    def __init__(self, lab: NetLab | None) -> None:
+    def __init__(
+        self, lab: NetLab | None, profile: Mapping[str, str] | None = None,
+    ) -> None:
         self._lab = lab
-        profile = str(config_folder() / 'dds' / 'lab.xml')
         self._environment = {
-            **os.environ, 'ROS_DOMAIN_ID': str(1 + os.getpid() % 100), 'PYTHONUNBUFFERED': '1',
+            **{name: value for name, value in os.environ.items()
+               if name not in _PROFILE_VARIABLES},
+            'ROS_DOMAIN_ID': str(1 + os.getpid() % 100), 'PYTHONUNBUFFERED': '1',
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET' if lab else 'LOCALHOST',
-            # Its name up to Fast DDS 2 and from 3 on.
-            'FASTRTPS_DEFAULT_PROFILES_FILE': profile, 'FASTDDS_DEFAULT_PROFILES_FILE': profile}
+            **(_lab_profile() if profile is None else profile)}
 
     def shadow(self, stream: Stream, logs: Path) -> LinkRun:
         """Run the tutor on the server, student and replay on the robot."""
@@ -88,6 +152,36 @@ class TwoMachines:
                          {'image': _CAMERA}, self._environment, self._on(SERVER)) as teacher:
             return self._follow(stream, logs, '/teacher', SERVER, (teacher,))
 
+    @contextmanager
+    def live(self, stream: Stream, logs: Path, masks: Path | None = None) -> Iterator[Live]:
+        """
+        Run the tutor on the server and, once that is up, a student that waits for nobody.
+
+        The masks go to the folder ``masks`` as <stamp in ns>.png. The camera is started by
+        the Live that this gives.
+        """
+        _empty(logs)
+        stream = replace(stream, student={'policy': 'live', **stream.student})
+        ros_logs = logs / 'ros'
+        shutil.rmtree(ros_logs, ignore_errors=True)
+        with ExitStack() as stack:
+            tutor = stack.enter_context(
+                tutor_process(stream, logs, self._environment, self._on(SERVER)))
+            printed = stack.enter_context(self._watcher(
+                logs, ROBOT, '/student', '--live', *(('--masks', str(masks)) if masks else ())))
+            _line(printed, logs, tutor.check)
+            _wait_until_it_teaches(tutor)
+            student = stack.enter_context(student_process(
+                stream, logs, {**self._environment, 'ROS_LOG_DIR': str(ros_logs)},
+                self._on(ROBOT)))
+            running = [tutor, student]
+
+            def start_camera() -> None:
+                running.append(stack.enter_context(
+                    camera_process(stream, logs, self._environment, self._on(ROBOT))))
+
+            yield Live(printed, running, ros_logs, start_camera)
+
     def _follow(
         self, stream: Stream, logs: Path, node: str, side: str, nodes: Sequence[NodeProcess],
     ) -> LinkRun:
@@ -97,7 +191,9 @@ class TwoMachines:
             for process in running:
                 process.check()
 
-        with self._watcher(stream, logs, node, side) as printed:
+        options = ('--student',) if node == '/student' else ()
+        with self._watcher(logs, side, node, str(stream.frames), repr(stream.fps),
+                           *options) as printed:
             _line(printed, logs, alive)
             before = self._bytes_sent()
             with replay_process(stream, logs, self._environment, self._on(ROBOT),
@@ -111,12 +207,12 @@ class TwoMachines:
             return LinkRun(seen, self._bytes_sent() - before)
 
     @contextmanager
-    def _watcher(self, stream: Stream, logs: Path, node: str, side: str) -> Iterator[IO[str]]:
-        command = [*self._on(side), sys.executable, '-m', 'shadowtutor_ros.harness.watch', node,
-                   str(stream.frames), repr(stream.fps)]
+    def _watcher(self, logs: Path, side: str, *arguments: str) -> Iterator[IO[str]]:
+        command = [*self._on(side), sys.executable, '-m', 'shadowtutor_ros.harness.watch',
+                   *arguments]
         with (logs / 'watch.log').open('wb') as log, subprocess.Popen(
-                command + ['--student'] * (node == '/student'), env=self._environment,
-                stdout=subprocess.PIPE, stderr=log, text=True) as process:
+                command, env=self._environment, stdout=subprocess.PIPE, stderr=log,
+                text=True) as process:
             assert process.stdout is not None
             try:
                 yield process.stdout
@@ -130,10 +226,26 @@ class TwoMachines:
         return sum(self._lab.bytes_sent(side) for side in SIDES) if self._lab else 0
 
 
+def _lab_profile() -> dict[str, str]:
+    path = str(config_folder() / 'dds' / 'lab.xml')
+    return {'FASTRTPS_DEFAULT_PROFILES_FILE': path, 'FASTDDS_DEFAULT_PROFILES_FILE': path}
+
+
 def _empty(logs: Path) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     for log in logs.glob('*.log'):
         log.unlink()
+
+
+def _wait_until_it_teaches(tutor: NodeProcess) -> None:
+    """The tutor's own line: asking it over ROS would be traffic on the link."""
+    deadline = time.monotonic() + _START_TIMEOUT
+    while ' teaches ' not in tutor.log.read_text(errors='replace'):
+        tutor.check()
+        if time.monotonic() > deadline:
+            raise StreamError(f'the tutor was not up within {_START_TIMEOUT:g} s; '
+                              f'see {tutor.log}')
+        time.sleep(0.05)
 
 
 def _line(printed: IO[str], logs: Path, alive: Callable[[], None]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from scene import Scene
 
+from shadowtutor_ros.harness import two_machines
 from shadowtutor_ros.harness.netlab import NetLab, NetLabUnavailable
 from shadowtutor_ros.harness.processes import ProcessDied
 from shadowtutor_ros.harness.stream import Stream
@@ -69,3 +70,34 @@ def test_a_node_that_dies_ends_the_run(scene: Scene, tmp_path: Path) -> None:
                                                 'teacher_weights': '/nowhere'})
     with pytest.raises(ProcessDied, match='/nowhere: expected a folder'):
         TwoMachines(None).naive(stream, tmp_path)
+
+
+@pytest.mark.parametrize(('profile', 'expected'), [
+    ({}, {}), ({'CYCLONEDDS_URI': 'own'}, {'CYCLONEDDS_URI': 'own'}), (None, 'lab.xml')])
+def test_a_profile_is_given_and_never_inherited(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    profile: dict[str, str] | None, expected: dict[str, str] | str,
+) -> None:
+    seen: dict[str, str] = {}
+
+    class Stop(Exception):
+        pass
+
+    def process(*arguments: object) -> None:
+        seen.update(arguments[4])  # type: ignore[call-overload]
+        raise Stop
+
+    variables = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE',
+                 'FASTDDS_BUILTIN_TRANSPORTS', 'CYCLONEDDS_URI')
+    for variable in variables:
+        monkeypatch.setenv(variable, 'inherited')
+    monkeypatch.setattr(two_machines, 'NodeProcess', process)
+    with pytest.raises(Stop):
+        TwoMachines(None, profile).naive(
+            Stream(scene.video, scene.fps, 5, teacher(scene)), tmp_path)
+    given = {variable: seen[variable] for variable in variables if variable in seen}
+    if isinstance(expected, str):
+        assert set(given) == set(variables[:2])
+        assert {Path(path).name for path in given.values()} == {expected}
+    else:
+        assert given == expected
