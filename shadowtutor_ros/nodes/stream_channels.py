@@ -42,11 +42,12 @@ class StreamChannels:
 
         Raise TooManyStreams, BadStreamId or BadLink.
         """
+        if (channel := self._known(stream_id, link)) is not None:
+            return channel
+        self._tutor.open(stream_id)  # may take as long as another stream is taught
         with self._lock:
-            known, channel = self._channels.get(stream_id, ('', None))
-            if channel is not None and known == link:
+            if (channel := self._known(stream_id, link)) is not None:
                 return channel
-            self._tutor.open(stream_id)
             served = self._tutor.streams
             for old in [s for s in self._channels if s not in served or s == stream_id]:
                 self._channels.pop(old)[1].close()
@@ -56,6 +57,10 @@ class StreamChannels:
                 raise BadLink(f'link {link!r}: {error}') from error
             self._channels[stream_id] = link, channel
             return channel
+
+    def _known(self, stream_id: str, link: str) -> PieceChannel | None:
+        topics, channel = self._channels.get(stream_id, ('', None))
+        return channel if topics == link else None
 
     def close(self) -> None:
         """Close them all."""

@@ -46,9 +46,10 @@ class Robot:
         assert future.done()
         return future.result()
 
-    def teach(self, key_frame: KeyFrame) -> Any:
+    def teach(self, key_frame: KeyFrame, link: str = '', transfer: int = 0) -> Any:
         goal = self.result_of(self.distill.send_goal_async(
-            goal_from_key_frame(key_frame), lambda m: self.feedback.append(m.feedback)))
+            goal_from_key_frame(key_frame, link, transfer),
+            lambda m: self.feedback.append(m.feedback)))
         return self.result_of(goal.get_result_async()) if goal.accepted else None
 
     def close(self) -> None:
@@ -106,6 +107,14 @@ def test_a_robot_is_served_whatever_it_sends(
     assert {f.phase for f in robot.feedback} <= {
         Distill.Feedback.QUEUED, Distill.Feedback.LABELLING, Distill.Feedback.TRAINING}
     assert robot.feedback
+
+    result = robot.teach(good, 'no topic!', 1)
+    assert result.status == GoalStatus.STATUS_ABORTED
+    assert "BadLink: link 'no topic!'" in result.result.message
+    response = robot.result_of(robot.get_student.call_async(
+        GetStudent.Request(stream_id='robot', link='no topic!')))
+    assert not response.success
+    assert 'BadLink' in response.message
 
     lost = update_from_msg(robot.teach(replace(good, session_id=12345)).result.update)
     assert (lost.group, lost.base_version) == (FULL, 0)
