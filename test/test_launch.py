@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from shadowtutor_ros.dds import profile_environment
+
 LAUNCH = Path(__file__).parents[1] / 'launch'
 CONFIG = LAUNCH.with_name('config')
 FILES = sorted(LAUNCH.glob('*.launch.py'))
@@ -28,18 +30,23 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
 
 
-def commands(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> dict[str, str]:
-    """Return the command lines of a launch file by executable, without starting them."""
+Started = dict[str, tuple[str, dict[str, str]]]
+
+
+def started(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> Started:
+    """Return by executable command line and added variables, without starting anything."""
     pytest.importorskip('launch_ros', reason='launch is not among the ROS wheels')
     from launch.actions import ExecuteProcess
     from launch.launch_context import LaunchContext
     from launch.utilities import perform_substitutions
 
-    found = {}
+    found: Started = {}
 
     def execute(process: Any, context: Any) -> None:
         command = [perform_substitutions(context, word) for word in process.cmd]
-        found[Path(command[0]).name] = ' '.join(command)
+        added = {perform_substitutions(context, name): perform_substitutions(context, value)
+                 for name, value in process.additional_env or ()}
+        found[Path(command[0]).name] = ' '.join(command), added
 
     monkeypatch.setattr(ExecuteProcess, 'execute', execute, raising=False)
     context = LaunchContext()
@@ -52,6 +59,12 @@ def commands(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> di
     file = runpy.run_path(str(LAUNCH / f'{name}.launch.py'))
     visit(file['generate_launch_description']())
     return found
+
+
+def commands(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> dict[str, str]:
+    """Return the command lines of a launch file by executable."""
+    return {executable: command
+            for executable, (command, _) in started(monkeypatch, name, **arguments).items()}
 
 
 def parameters(command: str) -> list[dict[str, Any]]:
@@ -106,3 +119,17 @@ def test_only_arguments_that_are_given_override_params_file(
 def test_a_camera_index_stays_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
     (command,) = commands(monkeypatch, 'replay', source='0').values()
     assert parameters(command) == [{'source': '0'}]
+
+
+def test_the_dds_profile_reaches_our_own_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in profile_environment('fastdds'):
+        monkeypatch.delenv(variable, raising=False)
+    for profile, expected in (({}, 'fastdds'), ({'dds_profile': 'fastdds-mtu'}, 'fastdds-mtu')):
+        found = started(monkeypatch, 'demo', source='0', **profile)
+        added = {executable: variables for executable, (_, variables) in found.items()}
+        assert added == {'student_node': profile_environment(expected),
+                         'tutor_node': profile_environment(expected), 'replay_node': {}}
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', 'my.xml')
+    assert started(monkeypatch, 'student')['student_node'][1] == {}
+    assert started(monkeypatch, 'student', dds_profile='none')['student_node'][1] == {
+        'FASTRTPS_DEFAULT_PROFILES_FILE': ''}

@@ -8,12 +8,12 @@ from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.msg import StudentUpdate as StudentUpdateMsg
 from shadowtutor_msgs.srv import GetStudent
 
-from shadowtutor_ros.model.groups import FULL, PARTIAL
+from shadowtutor_ros.model.groups import PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.wire.errors import CorruptUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
 from shadowtutor_ros.wire.messages import (
-    fill_first_student,
+    fill_info,
     goal_from_key_frame,
     info_from_response,
     key_frame_from_goal,
@@ -77,9 +77,9 @@ def test_an_impossible_update_is_refused(  # type: ignore[no-untyped-def]
         update_from_msg(msg)
 
 
-def test_a_first_student_carries_its_classes(update: StudentUpdate, info: StudentInfo) -> None:
-    response = deserialize_message(serialize_message(fill_first_student(
-        GetStudent.Response(), replace(update, group=FULL), info)), GetStudent.Response)
+def test_a_first_student_carries_its_classes(info: StudentInfo) -> None:
+    response = deserialize_message(
+        serialize_message(fill_info(GetStudent.Response(), info)), GetStudent.Response)
     assert response.success
     assert info_from_response(response) == info
 
@@ -90,9 +90,9 @@ def test_a_first_student_carries_its_classes(update: StudentUpdate, info: Studen
     (lambda r: setattr(r, 'mean', [1.0, math.nan, 1.0]), 'finite means'),
 ])
 def test_impossible_classes_are_refused(  # type: ignore[no-untyped-def]
-    update: StudentUpdate, info: StudentInfo, change, message: str,
+    info: StudentInfo, change, message: str,
 ) -> None:
-    response = fill_first_student(GetStudent.Response(), update, info)
+    response = fill_info(GetStudent.Response(), info)
     change(response)
     with pytest.raises(CorruptUpdate, match=message):
         info_from_response(response)
