@@ -17,7 +17,7 @@ from rclpy.task import Future
 from shadowtutor_msgs.action import Distill
 
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.piece_channel import PieceChannel
+from shadowtutor_ros.nodes.piece_channel import new_transfer, PieceChannel
 from shadowtutor_ros.runtime.link import LinkFailure, Reply
 from shadowtutor_ros.wire.errors import BadUpdate
 from shadowtutor_ros.wire.messages import goal_from_key_frame, update_from_msg
@@ -65,13 +65,12 @@ class ActionLink:
             self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True))
             return
         alive = partial(self._on_sign_of_life, sequence)
-        if self._channel is None:
-            goal = goal_from_key_frame(key_frame)
-        else:
-            goal = goal_from_key_frame(
-                key_frame, self._topics, self._channel.send(key_frame.encoded.data, alive))
-        future = self._client.send_goal_async(goal, alive)
+        transfer = 0 if self._channel is None else new_transfer()
+        future = self._client.send_goal_async(
+            goal_from_key_frame(key_frame, self._topics, transfer), alive)
         future.add_done_callback(partial(self._on_goal, sequence))
+        if self._channel is not None:  # after the goal, which need not wait behind the pieces
+            self._channel.send(key_frame.encoded.data, alive, transfer)
 
     def receive(self, wait: bool) -> Reply | None:
         with self._answered:

@@ -26,6 +26,8 @@ from shadowtutor_ros.wire.piece_messages import (
 
 UP, DOWN = 'up', 'down'
 
+_WINDOW = 32  # pieces: less than the 64 KB that the queue before a slow link often holds
+
 
 @dataclass
 class _Expected:
@@ -60,15 +62,19 @@ class PieceChannel:
             PieceReport, f'{link}/{outward}_report', self._on_report, qos.PIECES)
         self._thread = threading.Thread(target=self._send, name=f'pieces {outward}')
 
-    def send(self, payload: bytes, on_progress: Callable[[], None] | None = None) -> int:
+    def send(
+        self, payload: bytes, on_progress: Callable[[], None] | None = None,
+        transfer: int | None = None,
+    ) -> int:
         """
         Begin to send and return the transfer's id; what was being sent is given up.
 
-        ``on_progress`` is called with every report.
+        ``on_progress`` is called with every report. ``transfer`` is a ``new_transfer()`` that
+        the other end has been told already.
         """
-        transfer = secrets.randbits(64) or 1
+        transfer = transfer or new_transfer()
         with self._changed:
-            self._sender = Sender(payload, transfer, self.path, time.monotonic())
+            self._sender = Sender(payload, transfer, self.path, time.monotonic(), _WINDOW)
             self._on_progress = on_progress or _nothing
             if not self._thread.is_alive():
                 self._thread.start()
@@ -165,6 +171,11 @@ class PieceChannel:
                 return
             self._expected = None
         expected.on_payload(payload)
+
+
+def new_transfer() -> int:
+    """Return an id for a transfer."""
+    return secrets.randbits(64) or 1
 
 
 def _nothing() -> None:

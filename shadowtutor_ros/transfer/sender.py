@@ -20,14 +20,17 @@ class Sender:
     Sends one payload. The owner puts ``pieces(now)`` on the network at the start, after every
     ``on_report`` and when ``wake_at`` has come, and gives up when it likes.
 
-    All times are seconds of one monotonic clock.
+    At most ``window`` pieces are under way. All times are seconds of one monotonic clock.
     """
 
-    def __init__(self, payload: bytes, transfer: int, path: PathEstimate, now: float) -> None:
+    def __init__(
+        self, payload: bytes, transfer: int, path: PathEstimate, now: float, window: int = WINDOW,
+    ) -> None:
         self.transfer = transfer
         self._payload = payload
         self._count = piece_count(len(payload))
         self._path = path
+        self._window = window
         self._unsent = 0  # index of the first piece that was never sent
         self._in_flight: dict[int, int] = {}  # index: its last order; oldest first
         self._lost: dict[int, int] = {}
@@ -62,7 +65,7 @@ class Sender:
         if self.done or self._abandoned:
             return []
         again = list(self._lost)
-        room = WINDOW - len(self._in_flight) - len(again)
+        room = self._window - len(self._in_flight) - len(again)
         end = min(self._count, self._unsent + room)
         new = range(self._unsent, end)
         if not again and not new and now >= self.wake_at:
