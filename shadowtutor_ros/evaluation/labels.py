@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import hashlib
 import math
+import os
 from pathlib import Path
 import statistics
 import time
@@ -94,7 +95,8 @@ class LabelCache:
         """Keep the labels of frame ``index``, which took the teacher ``seconds``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._objects.append(index, labelling, seconds)
-        part = self.folder / 'part'  # no .png, so that a kill leaves no half label map
+        # No .png, so that a kill leaves no half label map; one for each process that fills it.
+        part = self.folder / f'part-{os.getpid()}'
         part.write_bytes(cv2.imencode('.png', labelling.class_ids)[1].tobytes())
         part.replace(self._picture(index))
 

@@ -138,7 +138,7 @@ def test_content_of_another_format_is_refused(said: str, is_format: str) -> None
         decode_frame(EncodedFrame(said, encode_frame(_frame(), is_format).data))
 
 
-@pytest.mark.parametrize('kind', ['BMP', 'GIF', 'TIFF'])
+@pytest.mark.parametrize('kind', ['BMP', 'GIF', 'TIFF', 'WEBP'])
 @pytest.mark.parametrize('said', [JPEG, PNG])
 def test_other_codecs_are_not_reached(said: str, kind: str) -> None:
     buffer = io.BytesIO()
