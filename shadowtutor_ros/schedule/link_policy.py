@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
-MIN_TIMEOUT = 2.0  # seconds
+MIN_TIMEOUT = 3.0  # seconds: repeats on a link that loses every fifth packet take up to 2
 MIN_QUALITY = 50  # below that the labels suffer
 _QUALITY_DOWN, _QUALITY_UP = 10, 5
 _KEEP = 0.7  # of what was known, with every new exchange

@@ -79,7 +79,7 @@ def test_silence_makes_patient_and_an_answer_ends_that() -> None:
     for _ in range(4):
         policy.on_silence()
         timeouts.append(policy.timeout)
-    assert timeouts == [4.0, 8.0, 10.0, 10.0]
+    assert timeouts == [6.0, 10.0, 10.0, 10.0]
     assert policy.quality == MIN_QUALITY
     policy.on_answer(_exchange(0.02))
     assert policy.timeout == MIN_TIMEOUT
