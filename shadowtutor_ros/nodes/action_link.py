@@ -31,17 +31,14 @@ class ActionLink:
 
     A key frame of which nothing is heard, no result, feedback, piece or report, for ``timeout``
     seconds or what ``send`` was told, is cancelled and has failed. Replies to any but the newest
-    key frame are ignored. With a ``channel``, whose topics are under ``link``, images and
-    weights travel there.
+    key frame are ignored. With a ``channel`` images and weights travel there.
     """
 
     def __init__(
-        self, node: Node, name: str, timeout: float, link: str = '',
-        channel: PieceChannel | None = None,
+        self, node: Node, name: str, timeout: float, channel: PieceChannel | None = None,
     ) -> None:
         self._usual_timeout = self._timeout = timeout
         self._name = name
-        self._topics = link
         self._channel = channel
         self._client = ActionClient(
             node, Distill, name,
@@ -65,12 +62,14 @@ class ActionLink:
             self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True))
             return
         alive = partial(self._on_sign_of_life, sequence)
-        transfer = 0 if self._channel is None else new_transfer()
-        future = self._client.send_goal_async(
-            goal_from_key_frame(key_frame, self._topics, transfer), alive)
+        if self._channel is None:
+            goal = goal_from_key_frame(key_frame)
+        else:
+            goal = goal_from_key_frame(key_frame, self._channel.link, new_transfer())
+        future = self._client.send_goal_async(goal, alive)
         future.add_done_callback(partial(self._on_goal, sequence))
         if self._channel is not None:  # after the goal, which need not wait behind the pieces
-            self._channel.send(key_frame.encoded.data, alive, transfer)
+            self._channel.send(key_frame.encoded.data, alive, goal.transfer)
 
     def receive(self, wait: bool) -> Reply | None:
         with self._answered:

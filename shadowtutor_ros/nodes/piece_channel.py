@@ -26,8 +26,6 @@ from shadowtutor_ros.wire.piece_messages import (
 
 UP, DOWN = 'up', 'down'
 
-_WINDOW = 32  # pieces: less than the 64 KB that the queue before a slow link often holds
-
 
 @dataclass
 class _Expected:
@@ -45,6 +43,7 @@ class PieceChannel:
     """
 
     def __init__(self, node: Node, link: str, outward: str, inward: str, max_bytes: int) -> None:
+        self.link = link
         self.path = PathEstimate()
         self._node = node
         self._receiver = Receiver(max_bytes)
@@ -69,12 +68,16 @@ class PieceChannel:
         """
         Begin to send and return the transfer's id; what was being sent is given up.
 
+        A closed channel sends nothing.
+
         ``on_progress`` is called with every report. ``transfer`` is a ``new_transfer()`` that
         the other end has been told already.
         """
         transfer = transfer or new_transfer()
         with self._changed:
-            self._sender = Sender(payload, transfer, self.path, time.monotonic(), _WINDOW)
+            if self._closed:
+                return transfer
+            self._sender = Sender(payload, transfer, self.path, time.monotonic())
             self._on_progress = on_progress or _nothing
             if not self._thread.is_alive():
                 self._thread.start()

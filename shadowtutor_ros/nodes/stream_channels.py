@@ -33,7 +33,7 @@ class StreamChannels:
     def __init__(self, node: Node, tutor: Tutor) -> None:
         self._link_node = LinkNode(node)
         self._tutor = tutor
-        self._channels: dict[str, tuple[str, PieceChannel]] = {}
+        self._channels: dict[str, PieceChannel] = {}
         self._lock = threading.Lock()
 
     def of(self, stream_id: str, link: str) -> PieceChannel:
@@ -50,23 +50,23 @@ class StreamChannels:
                 return channel
             served = self._tutor.streams
             for old in [s for s in self._channels if s not in served or s == stream_id]:
-                self._channels.pop(old)[1].close()
+                self._channels.pop(old).close()
             try:
                 channel = PieceChannel(self._link_node.node, link, DOWN, UP, MAX_KEY_FRAME)
             except InvalidTopicNameException as error:
                 raise BadLink(f'link {link!r}: {error}') from error
-            self._channels[stream_id] = link, channel
+            self._channels[stream_id] = channel
             return channel
 
     def _known(self, stream_id: str, link: str) -> PieceChannel | None:
-        topics, channel = self._channels.get(stream_id, ('', None))
-        return channel if topics == link else None
+        channel = self._channels.get(stream_id)
+        return channel if channel is not None and channel.link == link else None
 
     def close(self) -> None:
         """Close them all."""
         with self._lock:
             while self._channels:
-                self._channels.popitem()[1][1].close()
+                self._channels.popitem()[1].close()
         self._link_node.close()
 
 

@@ -78,14 +78,14 @@ class StudentNode(WorkingNode):
             Image, '~/overlay', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
         self._status_publisher = self.create_publisher(
             StudentStatus, '~/status', qos.STATE, qos_overriding_options=qos.OVERRIDABLE)
-        self._topics, self._channel = '', None
+        self._channel: PieceChannel | None = None
         if p['transfer'] == PIECES:
-            self._topics = self.get_fully_qualified_name() + '/link'
             self._link_node = LinkNode(self)
             self._channel = PieceChannel(
-                self._link_node.node, self._topics, UP, DOWN, MAX_UPDATE)
+                self._link_node.node, self.get_fully_qualified_name() + '/link', UP, DOWN,
+                MAX_UPDATE)
         self._link = ActionLink(
-            self, p['tutor'] + '/distill', p['goal_timeout'], self._topics, self._channel)
+            self, p['tutor'] + '/distill', p['goal_timeout'], self._channel)
         self._get_student = self.create_client(GetStudent, p['tutor'] + '/get_student')
         self._pending: Any = None
         self._progress = False
@@ -119,8 +119,8 @@ class StudentNode(WorkingNode):
 
     def _ask_for_student(self) -> None:
         if self._pending is None and self._get_student.service_is_ready():
-            future = self._get_student.call_async(
-                GetStudent.Request(stream_id=self._stream_id, link=self._topics))
+            future = self._get_student.call_async(GetStudent.Request(
+                stream_id=self._stream_id, link=self._channel.link if self._channel else ''))
             self._pending = future
             self._progress = False
             future.add_done_callback(self._on_first_student)

@@ -9,7 +9,7 @@ import math
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.transfer.pieces import Piece, PIECE_BYTES, piece_count, piece_length, Report
 
-WINDOW = 64  # pieces
+WINDOW = 32  # pieces: less than the 64 KB that the queue before a slow link often holds
 REPORT_EVERY = 8  # pieces
 REORDERING = 3  # a piece is lost when one sent so many later has arrived without it
 MAX_BACKOFF = 0.5  # seconds between probes, unless the path itself is slower

@@ -87,7 +87,7 @@ def test_what_is_sent_is_bounded(
 
 
 @pytest.mark.parametrize(('loss', 'typical', 'nine_in_ten', 'extra'), [
-    (0.0, 0.51, 0.51, 0.0), (0.05, 2, 4, 0.08), (0.2, 4, 10, 0.32)])
+    (0.0, 1.51, 1.51, 0.0), (0.05, 3, 5, 0.08), (0.2, 5, 11, 0.32)])
 def test_sixty_kilobytes_take_few_round_trips(
     loss: float, typical: float, nine_in_ten: float, extra: float,
 ) -> None:
