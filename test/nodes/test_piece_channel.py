@@ -76,6 +76,20 @@ def test_a_payload_that_came_before_it_was_expected_is_handed_over(ends: Ends) -
     assert collect(ends.tutor, transfer, TIMEOUT, lambda: None) == b'early'
 
 
+def test_only_what_is_expected_is_progress_and_only_until_it_is_here(ends: Ends) -> None:
+    strays, reported = threading.Event(), threading.Event()
+    ends.tutor.expect(99, lambda data: None, strays.set)
+    ends.robot.send(b'of nobody', reported.set)
+    assert reported.wait(TIMEOUT)
+    assert not strays.is_set()
+    assert ends.tutor.expects(99)
+    arrived = threading.Event()
+    transfer = ends.robot.send(b'awaited')
+    ends.tutor.expect(transfer, lambda data: arrived.set())
+    assert arrived.wait(TIMEOUT)
+    assert not ends.tutor.expects(transfer)
+
+
 def test_a_newer_payload_takes_the_place_of_an_older(ends: Ends) -> None:
     old = ends.robot.send(PICTURE)
     new = ends.robot.send(b'newer')

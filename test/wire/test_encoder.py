@@ -100,6 +100,19 @@ def test_nothing_is_lost_over_time(density: float) -> None:
     assert total.abs().mean() > 100 * scale
 
 
+def test_a_whole_update_leaves_nothing_to_make_up_for() -> None:
+    """What earlier differences lost is in the whole update: adding it again would be an error."""
+    encoder = Encoder(WeightSettings())
+    encoder.keep(0, WEIGHTS)
+    _, running = encoder.encode(_learnt(1), 0)
+    encoder.encode(_learnt(2), None)
+    encoder.keep(2, WEIGHTS)
+    fresh = Encoder(WeightSettings())
+    fresh.keep(2, WEIGHTS)
+    assert not torch.equal(running['w'], _learnt(1)['w'])
+    assert encoder.encode(_learnt(3), 2)[0] == fresh.encode(_learnt(3), 2)[0]
+
+
 @pytest.mark.parametrize(('settings', 'message'), [
     ({'encoding': 'int8'}, "weight_encoding: expected one of fp32, fp16, delta, got 'int8'"),
     ({'density': 0.0}, 'update_density: expected'), ({'density': 1.5}, 'update_density: expected'),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from shadowtutor_ros.model.groups import FULL, layout_hash, PARTIAL
+from shadowtutor_ros.wire.delta import encode_delta
 from shadowtutor_ros.wire.errors import (
     BadUpdate,
     CorruptUpdate,
@@ -94,6 +95,23 @@ def test_other_update_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         _verify(update)
+
+
+@pytest.mark.parametrize('group', [PARTIAL, FULL])
+def test_a_difference_fits_only_the_weights_that_it_is_to(group: str) -> None:
+    def difference(**changes: object) -> StudentUpdate:
+        weights = encode_delta(RUNNING[group], TENSORS[group], {})
+        return _update(group, weights=weights, **{'base_version': VERSION, **changes})
+
+    assert _verify(difference()).keys() == TENSORS[group].keys()
+    for base in (0, VERSION - 1, VERSION + 1):
+        with pytest.raises(StaleUpdate):
+            _verify(difference(base_version=base))
+    for base in (0, VERSION):
+        with pytest.raises(StaleUpdate, match='without the whole student'):
+            _verify(difference(base_version=base, session_id=SESSION + 1))
+    with pytest.raises(StaleUpdate, match='without the whole student'):
+        _verify(difference(base_version=0), session_id=0, version=0)
 
 
 @pytest.mark.parametrize('group', [PARTIAL, FULL])
