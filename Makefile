@@ -26,8 +26,8 @@ lint: env  ## ruff and mypy
 	$(RUN) ruff check .
 	$(RUN) mypy
 
-bench: env  ## Measure the wire codecs
-	$(RUN) python benchmark/wire.py
+bench: env  ## Measure the student's speed against the paper's network, plainly written
+	$(RUN) python benchmark/bench.py
 
 clean:  ## Remove everything that was made
 	rm -rf .venv build demo_out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.distill.loss import distillation_loss, pixel_weights
+from shadowtutor_ros.distill.loss import DistillationLoss, pixel_weights
 from shadowtutor_ros.distill.metric import mean_iou
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import FULL, parameters_of, PARTIAL
+from shadowtutor_ros.model.mask import mask_from_logits
 from shadowtutor_ros.model.student import Frame, Student
 
 OnStep = Callable[[int, float, float], None]
@@ -70,6 +71,7 @@ class Trainer:
         weights = pixel_weights(
             label.shape, boxes, settings.object_weight, settings.box_margin,
         ).to(self.student.device)
+        loss_of = DistillationLoss(target, weights)
         forward = self._forward(frame, group)
         parameters = parameters_of(self.student.network, group)
         best = {name: p.detach().clone() for name, p in parameters.items()}
@@ -81,7 +83,7 @@ class Trainer:
             on_step(0, initial, math.nan)
         try:
             while best_metric < settings.threshold and steps < limit:
-                loss = distillation_loss(logits, target[None], weights)
+                loss = loss_of(logits)
                 if not torch.isfinite(loss):
                     self._optimizer = self._new_optimizer()
                     break
@@ -111,7 +113,7 @@ class Trainer:
             self.student.network.parameters(), lr=self.settings.learning_rate)
 
     def _forward(self, frame: Frame, group: str) -> Callable[[], Tensor]:
-        """Return a function that computes the logits of ``frame`` by the present weights."""
+        """Return a function that computes stem logits of ``frame`` by the present weights."""
         network = self.student.network
         trained = parameters_of(network, group).keys()
         for name, parameter in network.named_parameters():
@@ -122,15 +124,15 @@ class Trainer:
         layout = torch.contiguous_format if plain else torch.channels_last
         network.to(memory_format=layout)  # type: ignore[call-overload]
         x = self.student.prepare(frame).contiguous(memory_format=layout)
-        size = (x.shape[-2], x.shape[-1])
         if group == PARTIAL:
             with torch.no_grad():
                 features = network.front(x)
-            return lambda: network.back(features, size)
-        return lambda: network(x)
+            return lambda: network.stem_logits(features)
+        return lambda: network.stem_logits(network.front(x))
 
     def _metric(self, logits: Tensor, target: Tensor) -> float:
-        prediction = logits.detach()[0].argmax(0)
+        size = (target.shape[0], target.shape[1])
+        prediction = mask_from_logits(logits.detach(), size)
         return mean_iou(prediction, target, len(self.student.info.class_names))
 
     def _check(self, frame: Frame, label: NDArray[np.uint8]) -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from shadowtutor_ros.model.head import fold_last, folded_head, folds
+
 
 class FrameNorm(nn.BatchNorm2d):
     """
@@ -99,21 +101,30 @@ class StudentNet(nn.Module):
         sb4 = self.sb4(self.sb3(sb2))
         return Features(sb4, sb2, sb1, (stem.shape[-2], stem.shape[-1]))
 
+    def stem_logits(self, features: Features) -> Tensor:
+        """
+        Return NxCxhxw logits of ``features.stem_size``, half the image's.
+
+        The last step of the network is to upsample them to the image's size: out_conv3 is a 1x1
+        convolution, which commutes with bilinear upsampling, whose weights sum to one.
+        """
+        x = upsample(features.sb4, features.sb2.shape[-2:])
+        x = self.sb5(torch.cat((x, features.sb2), 1))
+        x = upsample(x, features.sb1.shape[-2:])
+        x = self.sb6(torch.cat((x, features.sb1), 1))
+        if folds(x.shape, features.stem_size):
+            return folded_head(x, self.out_conv1, self.out_conv2, self.out_conv3)
+        x = self.out_conv1(upsample(x, features.stem_size))
+        return F.conv2d(x, *fold_last(self.out_conv2, self.out_conv3), padding=1)
+
     def back(self, features: Features, size: tuple[int, int]) -> Tensor:
         """Return NxCxHxW logits of ``size`` (H, W); partial distillation trains this part."""
-        x = _upsample(features.sb4, features.sb2.shape[-2:])
-        x = self.sb5(torch.cat((x, features.sb2), 1))
-        x = _upsample(x, features.sb1.shape[-2:])
-        x = self.sb6(torch.cat((x, features.sb1), 1))
-        x = _upsample(x, features.stem_size)
-        x = self.out_conv2(self.out_conv1(x))
-        # A 1x1 convolution commutes with bilinear upsampling (its weights sum to one), so the
-        # last upsampling runs on the classes' channels instead of 32.
-        return _upsample(self.out_conv3(x), size)
+        return upsample(self.stem_logits(features), size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.back(self.front(x), (x.shape[-2], x.shape[-1]))
 
 
-def _upsample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+def upsample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Return ``x`` at ``size`` (h, w), bilinear, pixel centres as in the paper's framework."""
     return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)

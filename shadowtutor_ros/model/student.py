@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, parameters_of, shapes_of
+from shadowtutor_ros.model.mask import mask_from_logits
 from shadowtutor_ros.model.network import StudentNet
 
 Frame = NDArray[np.uint8]
@@ -78,6 +79,7 @@ class Student:
         self.layout_hash = layout_hash(shapes_of(self.weights(FULL)))
         self._mean = torch.tensor(info.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(info.std, device=self.device).view(1, 3, 1, 1)
+        self._plain_std = info.std == STD
 
     @classmethod
     def random(
@@ -121,11 +123,13 @@ class Student:
         """
         check_frame(frame)
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
-        return (pixels.permute(2, 0, 1)[None].float() - self._mean) / self._std
+        x = torch.sub(pixels.permute(2, 0, 1)[None], self._mean)
+        return x if self._plain_std else x.div_(self._std)
 
     @torch.inference_mode()
     def segment(self, frame: Frame) -> Mask:
         """Return the HxW uint8 class ids of a BGR uint8 HxWx3 frame."""
-        logits = self.network(self.prepare(frame))
-        mask: Mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+        features = self.network.front(self.prepare(frame))
+        logits = self.network.stem_logits(features)
+        mask: Mask = mask_from_logits(logits, (frame.shape[0], frame.shape[1])).cpu().numpy()
         return mask

@@ -2,5 +2,6 @@
 from pathlib import Path
 import sys
 
-# As when run.py is started there.
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmark' / 'link'))
+# As when a script is started there.
+BENCHMARK = Path(__file__).parents[2] / 'benchmark'
+sys.path[:0] = [str(BENCHMARK), str(BENCHMARK / 'link')]

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from shadowtutor_ros.distill.loss import distillation_loss, pixel_weights
+from shadowtutor_ros.distill import loss as loss_module
+from shadowtutor_ros.distill.loss import distillation_loss, DistillationLoss, pixel_weights
+from shadowtutor_ros.model.network import upsample
 
 SIZE = (40, 60)
 
@@ -65,3 +68,46 @@ def test_loss_is_a_mean_over_all_pixels_not_over_the_weights() -> None:
     for weight in (1.0, 5.0):
         loss = distillation_loss(logits, label, torch.full((6, 8), weight))
         assert float(loss) == pytest.approx(weight * math.log(4))
+
+
+def _loss_and_gradient(
+    logits: torch.Tensor, loss_of: Callable[[torch.Tensor], torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = logits.detach().requires_grad_()
+    loss = loss_of(logits)
+    (3 * loss).backward()
+    assert logits.grad is not None
+    return loss.detach(), logits.grad
+
+
+@pytest.mark.parametrize('scale', [1.0, 50.0, 1e4])  # 1e4: exp would overflow
+@pytest.mark.parametrize('size', [(2, 2), (2, 14), (30, 44), (31, 44), (30, 43), (1, 1)], ids=str)
+def test_loss_of_small_logits_is_that_of_the_upsampled(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], scale: float,
+) -> None:
+    monkeypatch.setattr(loss_module, '_LOGITS', 100)  # several bands of rows
+    generator = torch.Generator().manual_seed(1)
+    logits = scale * torch.randn(
+        1, 4, (size[0] + 1) // 2, (size[1] + 1) // 2, generator=generator)
+    label = torch.randint(0, 4, size, generator=generator)
+    weights = 1 + 4 * torch.rand(size, generator=generator)
+    loss, gradient = _loss_and_gradient(logits, DistillationLoss(label, weights))
+    expected = _loss_and_gradient(
+        logits, lambda x: distillation_loss(upsample(x, size), label[None], weights))
+    torch.testing.assert_close(loss, expected[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradient, expected[1], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_loss_of_what_is_not_finite_is_not_finite(bad: float) -> None:
+    logits = torch.zeros(1, 3, 4, 6)
+    logits[0, 1, 2, 3] = bad
+    loss = DistillationLoss(torch.zeros(8, 12, dtype=torch.long), torch.ones(8, 12))(logits)
+    assert not math.isfinite(float(loss))
+
+
+def test_the_loss_leaves_the_logits_alone() -> None:
+    logits = torch.randn(1, 3, 4, 6)
+    before = logits.clone()
+    DistillationLoss(torch.zeros(8, 12, dtype=torch.long), torch.ones(8, 12))(logits)
+    assert torch.equal(logits, before)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from shadowtutor_ros.model.network import FrameNorm, StudentBlock, StudentNet
+from shadowtutor_ros.model.network import FrameNorm, StudentBlock, StudentNet, upsample
 
 PARAMETERS = {
     'in_conv1': 224, 'in_conv2': 584, 'sb1': 29_968, 'sb2': 61_760, 'sb3': 180_864,
@@ -51,20 +51,43 @@ def test_any_size_gives_finite_logits_of_that_size(size: tuple[int, int]) -> Non
     assert torch.isfinite(logits).all()
 
 
-@pytest.mark.parametrize('size', [(7, 5), (32, 32), (33, 65), (50, 70)], ids=str)
-def test_head_equals_the_papers_order_of_upsampling_before_out_conv3(
-    size: tuple[int, int],
-) -> None:
-    network = _network()
-    nn.init.normal_(network.out_conv3.bias)  # the commutation must hold for the bias too
+def _as_in_the_paper(network: StudentNet, x: torch.Tensor) -> torch.Tensor:
+    """Return the logits layer by layer: upsample, out_conv1, out_conv2, upsample, out_conv3."""
     seen: list[torch.Tensor] = []
-    network.out_conv2.register_forward_hook(lambda module, args, out: seen.append(out))
+    hook = network.sb6.register_forward_hook(lambda module, args, out: seen.append(out))
+    stem = network.front(x).stem_size
+    network(x)
+    hook.remove()
+    head = network.out_conv2(network.out_conv1(upsample(seen[0], stem)))
+    return network.out_conv3(upsample(head, x.shape[-2:]))
+
+
+@pytest.mark.parametrize(
+    'size', [(7, 5), (16, 16), (32, 32), (33, 65), (50, 70), (40, 16)], ids=str)
+def test_logits_are_those_of_the_papers_layers(size: tuple[int, int]) -> None:
+    network = _network()
+    for layer in (network.out_conv1, network.out_conv2, network.out_conv3):
+        nn.init.normal_(layer.bias)
+    x = 100 * torch.randn(1, 3, *size)
     with torch.no_grad():
-        logits = network(100 * torch.randn(1, 3, *size))
-        wide = F.interpolate(seen[0], size=size, mode='bilinear', align_corners=False)
-        expected = network.out_conv3(wide)
-    assert seen[0].shape[-2:] == (math.ceil(size[0] / 2), math.ceil(size[1] / 2))
+        expected = _as_in_the_paper(network, x)
+        logits = network(x)
     assert (logits - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_gradients_are_those_of_the_papers_layers() -> None:
+    network = _network()
+    x = torch.randn(1, 3, 32, 48)
+    gradients = []
+    for forward in (network, lambda x: _as_in_the_paper(network, x)):
+        network.zero_grad()
+        forward(x).square().mean().backward()
+        gradients.append({name: p.grad.clone() for name, p in network.named_parameters()
+                          if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, expected in gradients[1].items():
+        error = (gradients[0][name] - expected).abs().max()
+        assert error <= 1e-3 * expected.abs().max() + 1e-6, name
 
 
 def test_forward_is_front_then_back() -> None:
