@@ -41,6 +41,7 @@ from shadowtutor_ros.evaluation.labels import label_clip
 from shadowtutor_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
 
@@ -262,6 +263,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()  # as the nodes do; the reference profits too
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     stored = out / 'scene.npz'

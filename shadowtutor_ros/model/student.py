@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+from shadowtutor_ros.model.engine import MaskGraph
 from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, parameters_of, shapes_of
 from shadowtutor_ros.model.mask import mask_from_logits
 from shadowtutor_ros.model.network import StudentNet
@@ -62,6 +63,8 @@ class Student:
     """
     The network with its classes and normalisation, on one device.
 
+    Weights are fp32; ``precision`` is what ``segment`` computes in. Set it before the first
+    frame.
     ``layout_hash`` identifies the network by all its parameters' names and shapes.
     """
 
@@ -73,13 +76,16 @@ class Student:
                              f'names are given for {len(info.class_names)}')
         self.info = info
         self.device = torch.device(device)
+        self.precision = torch.float32
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parameters = {group: parameters_of(self.network, group) for group in GROUPS}
         self.layout_hash = layout_hash(shapes_of(self.weights(FULL)))
-        self._mean = torch.tensor(info.mean, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(info.std, device=self.device).view(1, 3, 1, 1)
-        self._plain_std = info.std == STD
+        self._mean = torch.tensor(info.mean, device=self.device)
+        self._std = torch.tensor(info.std, device=self.device)
+        self._buffer: Tensor | None = None
+        self._graph = (
+            MaskGraph(self._mask_of, self.device) if self.device.type == 'cuda' else None)
 
     @classmethod
     def random(
@@ -122,14 +128,34 @@ class Student:
         Raise BadFrame when it is anything else.
         """
         check_frame(frame)
-        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
-        x = torch.sub(pixels.permute(2, 0, 1)[None], self._mean)
-        return x if self._plain_std else x.div_(self._std)
+        return self._normalise(torch.from_numpy(np.ascontiguousarray(frame)).to(self.device))
 
     @torch.inference_mode()
     def segment(self, frame: Frame) -> Mask:
         """Return the HxW uint8 class ids of a BGR uint8 HxWx3 frame."""
-        features = self.network.front(self.prepare(frame))
-        logits = self.network.stem_logits(features)
-        mask: Mask = mask_from_logits(logits, (frame.shape[0], frame.shape[1])).cpu().numpy()
+        check_frame(frame)
+        if self._graph is not None:
+            return self._graph(frame)
+        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        if self._buffer is None or self._buffer.shape[:2] != pixels.shape[:2]:
+            self._buffer = torch.empty(pixels.shape, device=self.device)
+        mask: Mask = self._mask_of(pixels, self._buffer).cpu().numpy()
         return mask
+
+    def _normalise(self, pixels: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return uint8 HxWx3 as normalised float 1x3xHxW, in the memory of ``out`` if given."""
+        height, width, _ = pixels.shape
+        out = torch.empty(pixels.shape, device=pixels.device) if out is None else out
+        rows = out.copy_(pixels).view(height, -1)
+        # Whole rows: three numbers at a time cost 40 times as much.
+        rows.sub_(self._mean.repeat(width))
+        if self.info.std != STD:
+            rows.div_(self._std.repeat(width))
+        return out.permute(2, 0, 1)[None]
+
+    def _mask_of(self, pixels: Tensor, buffer: Tensor | None = None) -> Tensor:
+        x = self._normalise(pixels, buffer)
+        half = self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision, enabled=half):
+            logits = self.network.stem_logits(self.network.front(x))
+            return mask_from_logits(logits, (pixels.shape[0], pixels.shape[1]))

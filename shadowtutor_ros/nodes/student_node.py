@@ -18,6 +18,7 @@ import torch
 
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
+from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
@@ -25,6 +26,7 @@ from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.mailbox import Mailbox
 from shadowtutor_ros.nodes.parameters import declare
 from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.placement import default_threads, parse_cpus, place_thread
 from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.overlay import overlay
@@ -69,8 +71,9 @@ class StudentNode(WorkingNode):
             self._policy = LinkPolicy(LinkLimits(
                 p['goal_timeout'], p['jpeg_quality'], p['min_stride'], p['max_stride']))
         self._device = pick_device(p['device'])
-        if p['threads']:
-            torch.set_num_threads(p['threads'])
+        self._precision = pick_precision(p['precision'], self._device)
+        self._cpus = parse_cpus(p['cpus'])
+        torch.set_num_threads(p['threads'] or default_threads())
         self._stream_id = p['stream_id'] or socket.gethostname() + self.get_fully_qualified_name()
         self._mask_publisher = self.create_publisher(
             Image, '~/mask', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
@@ -174,6 +177,7 @@ class StudentNode(WorkingNode):
     def _start(self, student: Student, session_id: int, version: int) -> None:
         p = self._values
         self._detail = ''
+        student.precision = self._precision
         self._loop = StudentLoop(
             student, Scheduler(self._schedule), self._link, self._stream_id,
             KeyFrameSettings(p['key_frame_format'], p['jpeg_quality']), session_id, version,
@@ -186,12 +190,16 @@ class StudentNode(WorkingNode):
             self._frames.put, qos.CAMERA, qos_overriding_options=qos.OVERRIDABLE)
         self.get_logger().info(
             f'{self._stream_id}: runs version {version} with {len(student.info.class_names)} '
-            f'classes on {student.device}')
+            f'classes on {student.device} in {student.precision}')
         self._publish_status()
 
     # -- every frame, in the worker thread -----------------------------------------------------
 
     def _work(self) -> None:
+        try:
+            place_thread(self._cpus, self._values['nice'])
+        except PermissionError as error:
+            self.get_logger().warning(f"nice {self._values['nice']}: {error}")
         while (msg := self._frames.take()) is not None:
             try:
                 self._segment(msg)

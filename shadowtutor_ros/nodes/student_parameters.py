@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parameters of the student node."""
 
+from shadowtutor_ros.model.engine import AUTO, PRECISIONS
 from shadowtutor_ros.nodes.parameters import Parameter
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
 from shadowtutor_ros.wire.key_frame import FORMATS, JPEG
@@ -14,7 +15,13 @@ STUDENT_PARAMETERS = (
     Parameter('checkpoint', '', 'Student checkpoint (.safetensors) to start from; empty: ask '
               'the tutor for the first student.'),
     Parameter('device', 'auto', 'torch device that segments: auto, cpu, cuda, cuda:1, ...'),
-    Parameter('threads', 0, 'torch CPU threads; 0: as many as torch likes.', 0, 256),
+    Parameter('precision', AUTO, 'Numbers that masks are computed in. auto: fp16 on a GPU; '
+              'on a CPU bf16 if it is clearly faster there, else fp32.', choices=PRECISIONS),
+    Parameter('threads', 0, 'torch CPU threads; 0: one fewer than there are cores.', 0, 256),
+    Parameter('cpus', '', 'CPUs for the thread that segments and its helpers, like 0,2-4; empty: '
+              'any.'),
+    Parameter('nice', 0, 'Priority of the thread that segments; below 0 needs the right to it.',
+              -20, 19),
     Parameter('image_transport', 'raw', 'Subscribe to image (sensor_msgs/Image) or to '
               'image/compressed (CompressedImage).', choices=('raw', 'compressed')),
     Parameter('policy', LIVE, 'live never waits for an update; paced waits min_stride frames '

@@ -164,7 +164,7 @@ def test_a_student_with_a_checkpoint_needs_no_tutor(
     student = Student.random(info, 3)
     path = tmp_path / 'student.safetensors'
     save_checkpoint(student, path)
-    system.student(checkpoint=str(path))
+    system.student(checkpoint=str(path), precision='fp32')
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
     system.replay(pace='lockstep', frames=5)
     torch.set_num_threads(1)
