@@ -9,6 +9,7 @@ import sys
 from shadowtutor_ros import __version__
 from shadowtutor_ros.commands import bag, bounds, demo, evaluate, sweep
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.runtime.memory import keep_freed_memory
 
 _COMMANDS = {
     'demo': (demo, 'a robot and a tutor on one video, over DDS'),
@@ -29,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     arguments = parser.parse_args(argv)
+    keep_freed_memory()
     try:
         return int(arguments.run(arguments))
     except (ShadowTutorError, FileNotFoundError) as error:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,6 +240,28 @@ def test_the_cold_start_ends_after_so_many_key_frames(student: Student) -> None:
         cold_start_group=FULL, cold_start_updates=4, max_updates=2, cold_start_key_frames=2))
     groups = [trainer.train(_frame(), _label(), NO_BOXES).group for _ in range(4)]
     assert groups == [FULL, FULL, PARTIAL, PARTIAL]
+
+
+def test_full_distillation_leaves_the_heap_alone() -> None:
+    """In a process of its own: torch 2.13 was seen to abort, in another memory layout."""
+    script = """
+import numpy as np
+from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.distill.trainer import Trainer
+from shadowtutor_ros.model.student import Student, StudentInfo
+student = Student.random(StudentInfo(('cat', 'background')), 0)
+for height, width in ((120, 160), (67, 91), (96, 128)):
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    trainer = Trainer(student, DistillSettings(threshold=0.999, cold_start_updates=4))
+    assert trainer.group == 'full'
+    steps = trainer.train(frame, frame[..., 0] // 128, np.zeros((0, 4), np.float32)).steps
+    assert steps == 4
+"""
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                          check=False, env={
+                              **os.environ, 'MALLOC_CHECK_': '3',
+                              'LD_PRELOAD': 'libc_malloc_debug.so.0'})
+    assert done.returncode == 0, done.stderr
 
 
 def test_frames_may_change_their_size(student: Student) -> None:
