@@ -33,7 +33,7 @@ STUDENT_PARAMETERS = (
     Parameter('update_delay', 0, 'With policy paced: apply every update exactly this many '
               'frames after its key frame; 0: when it comes.', 0, 10000),
     Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=FORMATS),
-    Parameter('jpeg_quality', 75, 'JPEG quality of key frames.', 1, 100),
+    Parameter('jpeg_quality', 85, 'JPEG quality of key frames.', 1, 100),
     Parameter('transfer', PIECES, 'pieces: images and weights travel in datagrams of one '
               'packet with our own repeats, for links that lose some; action: inside the '
               'messages of action and service.', choices=(PIECES, ACTION)),

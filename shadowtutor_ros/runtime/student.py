@@ -37,7 +37,7 @@ class KeyFrameSettings:
     """How key frames travel: ``format`` jpeg, png or raw; ``quality`` is JPEG's, 1-100."""
 
     format: str = JPEG
-    quality: int = 75
+    quality: int = 85
 
 
 @dataclass

@@ -18,7 +18,7 @@ class LinkLimits:
     """What is asked of a perfect link: strides in frames, ``timeout`` in seconds."""
 
     timeout: float = 10.0
-    quality: int = 75
+    quality: int = 85
     min_stride: int = 8
     max_stride: int = 64
 

@@ -32,7 +32,7 @@ class EncodedFrame:
     data: bytes
 
 
-def encode_frame(frame: NDArray[np.uint8], format: str, quality: int = 75) -> EncodedFrame:
+def encode_frame(frame: NDArray[np.uint8], format: str, quality: int = 85) -> EncodedFrame:
     """
     Encode a BGR uint8 HxWx3 frame.
 

@@ -52,7 +52,7 @@ def test_wild_is_the_untaught_student(
 @pytest.mark.parametrize(('name', 'up', 'down'), [
     ('naive', lambda frame, label: 96 * 128 * 3, lambda frame, label: 96 * 128),
     ('naive-jpeg',
-     lambda frame, label: len(cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 75])[1]),
+     lambda frame, label: len(cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]),
      lambda frame, label: len(cv2.imencode('.png', label)[1]))])
 def test_naive_pays_for_every_frame(  # type: ignore[no-untyped-def]
     name: str, up, down, labelled: LabelledClip, scene: Scene, info: StudentInfo,

@@ -16,7 +16,8 @@ from shadowtutor_ros.runtime.memory import keep_freed_memory
 if sys.argv[1] == 'keep' and not keep_freed_memory():
     sys.exit(77)
 torch.set_num_threads(1)
-torch.ones(20 << 20)
+for _ in range(20):  # until the heap has its size
+    torch.ones(20 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
     torch.ones(20 << 20)  # 80 MB: 20480 pages
