@@ -69,8 +69,10 @@ def students(scene: Scene, device: torch.device, rounds: int) -> dict[str, Any]:
             if device.type == 'cuda':
                 # Whatever else than the mask's copy made the host wait would raise.
                 torch.cuda.set_sync_debug_mode('error')
-                student.segment(frame)
-                torch.cuda.set_sync_debug_mode('default')
+                try:
+                    student.segment(frame)
+                finally:
+                    torch.cuda.set_sync_debug_mode('default')
             seconds = median_seconds(lambda: student.segment(frame), device, rounds)  # noqa: B023
             found[f'{label} {name}'] = {
                 'fps': 1 / seconds, 'ms': 1e3 * seconds, 'pixels_as_cpu_fp32': same}

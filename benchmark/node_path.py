@@ -102,15 +102,14 @@ def node(
             return found
 
         first = status(20)  # libraries are loaded
-        assert student._process is not None
-        before, started = cpu_seconds(student._process.pid), time.perf_counter()
+        before, started = cpu_seconds(student.pid), time.perf_counter()
         time.sleep(seconds)
-        used, passed = cpu_seconds(student._process.pid) - before, time.perf_counter() - started
+        used, passed = cpu_seconds(student.pid) - before, time.perf_counter() - started
         last = collector.status
         assert last is not None
         frames = last.frames_processed - first.frames_processed
         return {'frames per second': frames / passed, 'CPU cores used': used / passed,
-                'CPU ms per frame': 1e3 * used / frames, 'inference ms': last.inference_ms,
+                'CPU ms per frame': 1e3 * used / max(1, frames), 'inference ms': last.inference_ms,
                 'frames dropped': float(last.frames_dropped - first.frames_dropped)}
 
 
@@ -124,7 +123,7 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=15.0)
     parser.add_argument('--threads', type=int, default=0, help='parameter of the student node')
     arguments = parser.parse_args()
-    torch.set_num_threads(default_threads())
+    torch.set_num_threads(default_threads(set()))
     keep_freed_memory()
     frame = np.asarray(cv2.resize(next(iter(Clip(clip(), 1))), SIZE), np.uint8)
     for name, milliseconds in parts(load_checkpoint(arguments.checkpoint), frame).items():

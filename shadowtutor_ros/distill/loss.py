@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 import torch.nn.functional as F
 
 from shadowtutor_ros.model.network import upsample
@@ -64,7 +65,9 @@ class DistillationLoss:
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the loss of 1xCxhxw ``logits`` as a scalar that has gradients."""
         height, width = self._label.shape
-        if self._phases is not None and logits.shape[-2:] == (height // 2, width // 2):
+        small = (1, logits.shape[1], height // 2, width // 2)
+        if (self._phases is not None and logits.shape == small
+                and logits.dtype == self._weights.dtype == torch.float32):
             loss: Tensor = _UpsampledLoss.apply(  # type: ignore[no-untyped-call]
                 logits, *self._phases)
             return loss
@@ -72,8 +75,8 @@ class DistillationLoss:
             upsample(logits, (height, width)), self._label[None], self._weights)
 
 
-_NOTHING = -60.0  # exp() of less is lost beside 1, and slow: a denormal number
-_LOGITS = 32768  # per class at a time: more leave the cache, fewer make many small calls
+_LEAST_EXPONENT = -60.0  # exp() of less is lost beside 1, and slow: a denormal number
+_BAND = 32768  # per class at a time: more leave the cache, fewer make many small calls
 
 
 def _phases(image: Tensor) -> Tensor:
@@ -88,11 +91,11 @@ class _UpsampledLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
         # One logit more on every side, as far as bilinear upsampling goes on there.
-        padded = F.pad(logits.detach().contiguous(), (1, 1, 1, 1), mode='replicate')[0]
+        padded = F.pad(logits.contiguous(), (1, 1, 1, 1), mode='replicate')[0]
         gradient = torch.zeros_like(padded)
         loss = torch.zeros((), dtype=padded.dtype)
         height, width = label.shape[2:]
-        step = max(1, _LOGITS // width)
+        step = max(1, _BAND // width)
         for top in range(0, height, step):
             rows = slice(top, min(top + step, height))
             halo = slice(rows.start, rows.stop + 2)
@@ -109,6 +112,7 @@ class _UpsampledLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
         gradient, = ctx.saved_tensors
         return gradient * scale, None, None
@@ -140,7 +144,7 @@ def _cross_entropy_(values: Tensor, label: Tensor, weights: Tensor) -> Tensor:
     """
     values -= values.amax(2, keepdim=True)
     wanted = values.gather(2, label)
-    total = values.clamp_(min=_NOTHING).exp_().sum(2, keepdim=True)
+    total = values.clamp_(min=_LEAST_EXPONENT).exp_().sum(2, keepdim=True)
     loss = (weights * (total.log() - wanted)).sum()
     values *= weights / total
     values.scatter_add_(2, label, -weights)

@@ -118,8 +118,8 @@ class Trainer:
         trained = parameters_of(network, group).keys()
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in trained)
-        # torch 2.13 was seen to corrupt the heap on a CPU, not on all, with gradients through
-        # the whole network in channels_last.
+        # With torch 2.13 gradients through the whole network in channels_last corrupted the heap
+        # on some CPUs.
         plain = group == FULL and self.student.device.type == 'cpu'
         layout = torch.contiguous_format if plain else torch.channels_last
         network.to(memory_format=layout)  # type: ignore[call-overload]

@@ -60,6 +60,11 @@ class NodeProcess:
         self.stop(signal.SIGINT)
 
     @property
+    def pid(self) -> int:
+        """The process id; 0 before it is started."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def running(self) -> bool:
         """Say whether the process lives."""
         return self._process is not None and self._process.poll() is None

@@ -109,6 +109,7 @@ def student_process(
     """Return the student's process, with reliable topics."""
     parameters = {
         'stream_id': 'harness', 'policy': 'paced', 'goal_timeout': 60.0, 'threads': _threads(),
+        'precision': 'fp32',  # the same masks on every machine
         **stream.student, **_lossless(_CAMERA, 'subscription'),
         **_lossless('/student/mask', 'publisher')}
     return NodeProcess('student_node', parameters, logs / 'student.log', {'image': _CAMERA},

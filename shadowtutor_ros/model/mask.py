@@ -8,12 +8,12 @@ from torch import Tensor
 
 from shadowtutor_ros.model.network import upsample
 
-# Of the four pixels between four logits: the share of each logit, both in reading order.
+# What each of four logits has of each of the four pixels between them, in reading order.
 _NEAR, _FAR = 0.75, 0.25
 _SHARES = torch.tensor([[y * x for y in rows for x in columns]
                         for rows in ((_NEAR, _FAR), (_FAR, _NEAR))
                         for columns in ((_NEAR, _FAR), (_FAR, _NEAR))])
-_WORTH_IT = 0.1  # of all pixels: with more of them one by one is slower than all at once
+_MOST_BORDER = 0.1  # of all logits: with more one by one is slower than all at once
 
 
 def mask_from_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -31,7 +31,7 @@ def mask_from_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
         corners = [classes[y][:, x] for y in rows for x in columns]
         first = corners[0]
         differ = torch.stack([first != other for other in corners[1:]]).any(0).nonzero()
-        if len(differ) <= _WORTH_IT * height * width:
+        if len(differ) <= _MOST_BORDER * height * width:
             mask = first.view(height + 1, 1, width + 1, 1).repeat(1, 2, 1, 2)
             row, column = differ.unbind(1)
             around = torch.stack([y[row] * width + x[column] for y in rows for x in columns])

@@ -9,7 +9,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from shadowtutor_ros.model.head import fold_last, folded_head, folds
+from shadowtutor_ros.model.head import folded_head, folds, last_layers
 
 
 class FrameNorm(nn.BatchNorm2d):
@@ -112,10 +112,10 @@ class StudentNet(nn.Module):
         x = self.sb5(torch.cat((x, features.sb2), 1))
         x = upsample(x, features.sb1.shape[-2:])
         x = self.sb6(torch.cat((x, features.sb1), 1))
-        if folds(x.shape, features.stem_size):
+        if folds(x.shape, features.stem_size, self.classes):
             return folded_head(x, self.out_conv1, self.out_conv2, self.out_conv3)
         x = self.out_conv1(upsample(x, features.stem_size))
-        return F.conv2d(x, *fold_last(self.out_conv2, self.out_conv3), padding=1)
+        return last_layers(x, self.out_conv2, self.out_conv3)
 
     def back(self, features: Features, size: tuple[int, int]) -> Tensor:
         """Return NxCxHxW logits of ``size`` (H, W); partial distillation trains this part."""

@@ -63,29 +63,26 @@ class Student:
     """
     The network with its classes and normalisation, on one device.
 
-    Weights are fp32; ``precision`` is what ``segment`` computes in. Set it before the first
-    frame.
-    ``layout_hash`` identifies the network by all its parameters' names and shapes.
+    One thread at a time: ``load`` and ``segment`` must not meet. ``layout_hash`` identifies the
+    network by all its parameters' names and shapes.
     """
 
     def __init__(
         self, info: StudentInfo, network: StudentNet, device: str | torch.device = 'cpu',
+        precision: torch.dtype = torch.float32,
     ) -> None:
         if network.classes != len(info.class_names):
             raise ValueError(f'network has {network.classes} classes, '
                              f'names are given for {len(info.class_names)}')
         self.info = info
         self.device = torch.device(device)
-        self.precision = torch.float32
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parameters = {group: parameters_of(self.network, group) for group in GROUPS}
         self.layout_hash = layout_hash(shapes_of(self.weights(FULL)))
         self._mean = torch.tensor(info.mean, device=self.device)
         self._std = torch.tensor(info.std, device=self.device)
-        self._buffer: Tensor | None = None
-        self._graph = (
-            MaskGraph(self._mask_of, self.device) if self.device.type == 'cuda' else None)
+        self.precision = precision
 
     @classmethod
     def random(
@@ -99,7 +96,18 @@ class Student:
 
     def clone(self) -> Student:
         """Return an independent copy on the same device."""
-        return Student(self.info, copy.deepcopy(self.network), self.device)
+        return Student(self.info, copy.deepcopy(self.network), self.device, self.precision)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What ``segment`` computes in; weights are fp32 always."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: torch.dtype) -> None:
+        self._precision = precision
+        self._graph = (
+            MaskGraph(self._mask_of, self.device) if self.device.type == 'cuda' else None)
 
     def weights(self, group: str) -> dict[str, Tensor]:
         """Return the live (detached, not copied) tensors of ``group`` by name."""
@@ -137,25 +145,21 @@ class Student:
         if self._graph is not None:
             return self._graph(frame)
         pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
-        if self._buffer is None or self._buffer.shape[:2] != pixels.shape[:2]:
-            self._buffer = torch.empty(pixels.shape, device=self.device)
-        mask: Mask = self._mask_of(pixels, self._buffer).cpu().numpy()
+        mask: Mask = self._mask_of(pixels).cpu().contiguous().numpy()
         return mask
 
-    def _normalise(self, pixels: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return uint8 HxWx3 as normalised float 1x3xHxW, in the memory of ``out`` if given."""
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        """Return uint8 HxWx3 as normalised float32 1x3xHxW."""
         height, width, _ = pixels.shape
-        out = torch.empty(pixels.shape, device=pixels.device) if out is None else out
-        rows = out.copy_(pixels).view(height, -1)
-        # Whole rows: three numbers at a time cost 40 times as much.
-        rows.sub_(self._mean.repeat(width))
+        # Whole rows at a time: with three numbers at a time it takes 40 times as long.
+        rows = pixels.view(height, -1).float().sub_(self._mean.repeat(width))
         if self.info.std != STD:
             rows.div_(self._std.repeat(width))
-        return out.permute(2, 0, 1)[None]
+        return rows.view(pixels.shape).permute(2, 0, 1)[None]
 
-    def _mask_of(self, pixels: Tensor, buffer: Tensor | None = None) -> Tensor:
-        x = self._normalise(pixels, buffer)
-        half = self.precision != torch.float32
-        with torch.autocast(self.device.type, self.precision, enabled=half):
+    def _mask_of(self, pixels: Tensor) -> Tensor:
+        x = self._normalise(pixels)
+        reduced = self._precision != torch.float32
+        with torch.autocast(self.device.type, self._precision, enabled=reduced):
             logits = self.network.stem_logits(self.network.front(x))
-            return mask_from_logits(logits, (pixels.shape[0], pixels.shape[1]))
+        return mask_from_logits(logits, (pixels.shape[0], pixels.shape[1]))

@@ -68,10 +68,8 @@ class PieceChannel:
         """
         Begin to send and return the transfer's id; what was being sent is given up.
 
-        A closed channel sends nothing.
-
         ``on_progress`` is called with every report. ``transfer`` is a ``new_transfer()`` that
-        the other end has been told already.
+        the other end has been told already. A closed channel sends nothing.
         """
         transfer = transfer or new_transfer()
         with self._changed:

@@ -19,7 +19,6 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from shadowtutor_ros.dds import active_profile, advice
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.runtime.memory import keep_freed_memory
 
 _START_ERRORS = (ShadowTutorError, InvalidParameterTypeException, InvalidParameterValueException,
                  FileNotFoundError, ValueError)
@@ -52,7 +51,6 @@ def run(
     A node that cannot start says why and exits with 1. rclpy's own signal handlers would end
     the context under the node's workers; ours let the workers end first.
     """
-    keep_freed_memory()
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # unknown log level, malformed remapping

@@ -30,6 +30,7 @@ from shadowtutor_ros.nodes.placement import default_threads, parse_cpus, place_t
 from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.student import (
     Counters,
     KeyFrameSettings,
@@ -73,7 +74,7 @@ class StudentNode(WorkingNode):
         self._device = pick_device(p['device'])
         self._precision = pick_precision(p['precision'], self._device)
         self._cpus = parse_cpus(p['cpus'])
-        torch.set_num_threads(p['threads'] or default_threads())
+        torch.set_num_threads(p['threads'] or default_threads(self._cpus))
         self._stream_id = p['stream_id'] or socket.gethostname() + self.get_fully_qualified_name()
         self._mask_publisher = self.create_publisher(
             Image, '~/mask', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
@@ -198,8 +199,8 @@ class StudentNode(WorkingNode):
     def _work(self) -> None:
         try:
             place_thread(self._cpus, self._values['nice'])
-        except PermissionError as error:
-            self.get_logger().warning(f"nice {self._values['nice']}: {error}")
+        except OSError as error:
+            self.get_logger().warning(f'parameters cpus and nice have no effect: {error}')
         while (msg := self._frames.take()) is not None:
             try:
                 self._segment(msg)
@@ -291,6 +292,7 @@ def _fill_status(status: StudentStatus, loop: StudentLoop) -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the student node."""
+    keep_freed_memory()
     return run(StudentNode, args)
 
 

@@ -16,8 +16,9 @@ STUDENT_PARAMETERS = (
               'the tutor for the first student.'),
     Parameter('device', 'auto', 'torch device that segments: auto, cpu, cuda, cuda:1, ...'),
     Parameter('precision', AUTO, 'Numbers that masks are computed in. auto: fp16 on a GPU; '
-              'on a CPU bf16 if it is clearly faster there, else fp32.', choices=PRECISIONS),
-    Parameter('threads', 0, 'torch CPU threads; 0: one fewer than there are cores.', 0, 256),
+              'on a CPU bf16 if it has instructions for that, else fp32.', choices=PRECISIONS),
+    Parameter('threads', 0, 'torch CPU threads; 0: as many as cpus has; without cpus one fewer '
+              'than there are CPUs.', 0, 256),
     Parameter('cpus', '', 'CPUs for the thread that segments and its helpers, like 0,2-4; empty: '
               'any.'),
     Parameter('nice', 0, 'Priority of the thread that segments; below 0 needs the right to it.',

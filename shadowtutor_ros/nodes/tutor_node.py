@@ -25,6 +25,7 @@ from shadowtutor_ros.nodes.parameters import declare
 from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.nodes.stream_channels import collect, MAX_KEY_FRAME, StreamChannels
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
+from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.tutor import (
     MAX_STREAM_ID,
     Phase,
@@ -182,6 +183,7 @@ class TutorNode(WorkingNode):
 
 def main(args: list[str] | None = None) -> Any:
     """Run the tutor node."""
+    keep_freed_memory()
     return run(TutorNode, args, threads=12)
 
 

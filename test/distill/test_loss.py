@@ -85,7 +85,7 @@ def _loss_and_gradient(
 def test_loss_of_small_logits_is_that_of_the_upsampled(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], scale: float,
 ) -> None:
-    monkeypatch.setattr(loss_module, '_LOGITS', 100)  # several bands of rows
+    monkeypatch.setattr(loss_module, '_BAND', 100)  # several bands of rows
     generator = torch.Generator().manual_seed(1)
     logits = scale * torch.randn(
         1, 4, (size[0] + 1) // 2, (size[1] + 1) // 2, generator=generator)
@@ -111,3 +111,12 @@ def test_the_loss_leaves_the_logits_alone() -> None:
     before = logits.clone()
     DistillationLoss(torch.zeros(8, 12, dtype=torch.long), torch.ones(8, 12))(logits)
     assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
+def test_other_numbers_take_the_plain_way(dtype: torch.dtype) -> None:
+    logits = torch.randn(1, 3, 4, 6).to(dtype)
+    label, weights = torch.zeros(8, 12, dtype=torch.long), torch.ones(8, 12)
+    torch.testing.assert_close(
+        DistillationLoss(label, weights)(logits),
+        distillation_loss(upsample(logits, (8, 12)), label[None], weights))

@@ -254,8 +254,12 @@ for height, width in ((120, 160), (67, 91), (96, 128)):
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     trainer = Trainer(student, DistillSettings(threshold=0.999, cold_start_updates=4))
     assert trainer.group == 'full'
-    steps = trainer.train(frame, frame[..., 0] // 128, np.zeros((0, 4), np.float32)).steps
+    trainer_is_plain = lambda *_: student.network.sb3.long[0].weight.is_contiguous()
+    seen = []
+    steps = trainer.train(frame, frame[..., 0] // 128, np.zeros((0, 4), np.float32),
+                          lambda *_: seen.append(trainer_is_plain())).steps
     assert steps == 4
+    assert all(seen)  # NCHW: the layout in which it was not seen
 """
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
                           check=False, env={

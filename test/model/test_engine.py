@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model import engine
-from shadowtutor_ros.model.engine import MaskGraph, pick_precision
+from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
 
@@ -37,17 +39,18 @@ def test_names_are_dtypes() -> None:
     assert pick_precision('auto', torch.device('cuda')) == torch.float16
 
 
-@pytest.mark.parametrize(('speed_up', 'dtype'), [
-    (0.1, torch.float32), (1.4, torch.float32), (1.6, torch.bfloat16)])
-def test_a_cpu_takes_bf16_where_that_is_faster(
-    monkeypatch: pytest.MonkeyPatch, speed_up: float, dtype: torch.dtype,
+@pytest.mark.parametrize(('flags', 'dtype'), [
+    ('fpu sse avx2 avx512f', torch.float32), ('fpu avx512_bf16', torch.bfloat16),
+    ('fp asimd bf16 i8mm', torch.bfloat16), ('', torch.float32)])
+def test_a_cpu_takes_bf16_where_it_has_instructions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, dtype: torch.dtype,
 ) -> None:
-    monkeypatch.setattr(engine, '_bf16_speed_up', lambda device: speed_up)
+    info = tmp_path / 'cpuinfo'
+    info.write_text(f'flags : {flags}\n')
+    monkeypatch.setattr(engine, '_CPUINFO', info)
     assert pick_precision('auto', CPU) == dtype
-
-
-def test_the_speed_up_is_measured() -> None:
-    assert engine._bf16_speed_up(CPU) > 0
+    info.unlink()
+    assert pick_precision('auto', CPU) == torch.float32
 
 
 @pytest.mark.parametrize(('name', 'message'), [
@@ -58,25 +61,32 @@ def test_other_precisions_are_refused(name: str, message: str) -> None:
         pick_precision(name, CPU)
 
 
-def test_masks_in_bf16_are_nearly_those_in_fp32() -> None:
+def _taught() -> Student:
     student = Student.random(INFO, 0)
     settings = DistillSettings(threshold=0.95, cold_start_updates=60)
     Trainer(student, settings).train(_frame(), _label(), np.zeros((0, 4), np.float32))
+    return student
+
+
+def test_masks_in_bf16_are_nearly_those_in_fp32() -> None:
+    student = _taught()
     exact = student.segment(_frame())
     student.precision = torch.bfloat16
+    assert student.clone().precision == torch.bfloat16
     assert (student.segment(_frame()) == exact).mean() > 0.98
     assert all(t.dtype == torch.float32 for t in student.weights(FULL).values())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-def test_the_graph_uses_new_weights_and_sizes() -> None:
+@pytest.mark.parametrize('precision', [torch.float32, torch.float16])
+def test_the_graph_uses_new_weights_and_sizes(precision: torch.dtype) -> None:
+    plain = _taught()
     student = Student.random(INFO, 0, 'cuda')
-    plain = Student.random(INFO, 0)
-    for seed in (0, 1):
-        for size in ((48, 64), (33, 57), (48, 64)):
-            weights = Student.random(INFO, seed).weights(FULL)
-            student.load(weights)
-            plain.load(weights)
-            same = student.segment(_frame(*size)) == plain.segment(_frame(*size))
-            assert same.mean() > 0.99
-    assert isinstance(student._graph, MaskGraph)
+    student.precision = precision
+    for weights in (Student.random(INFO, 1).weights(FULL), plain.weights(FULL)):
+        student.load(weights)
+        masks = [student.segment(_frame(*size)) for size in ((48, 64), (33, 57), (48, 64))]
+    assert student._graph is not None
+    assert student._graph._recording is not None
+    for mask, size in zip(masks, ((48, 64), (33, 57), (48, 64)), strict=True):
+        assert (mask == plain.segment(_frame(*size))).mean() > 0.98

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from shadowtutor_ros.model.head import fold_last, folded_head, folds
+from shadowtutor_ros.model.head import folded_head, folds, last_layers
 
 SIZES = [(2, 2), (2, 5), (5, 2), (3, 3), (3, 4), (6, 9)]
 
@@ -57,12 +59,31 @@ def test_a_fold_made_for_inference_serves_training_too() -> None:
     assert layers[0].weight.grad is not None
 
 
-def test_the_last_two_layers_are_one() -> None:
-    _, conv2, conv3 = _layers(3)
+@pytest.mark.parametrize('classes', [3, 60])
+def test_the_last_two_layers_are_one(classes: int) -> None:
+    _, conv2, conv3 = _layers(classes)
     x = torch.randn(1, 4, 5, 7)
     with torch.no_grad():
-        torch.testing.assert_close(
-            F.conv2d(x, *fold_last(conv2, conv3), padding=1), conv3(conv2(x)))
+        torch.testing.assert_close(last_layers(x, conv2, conv3), conv3(conv2(x)))
+
+
+@pytest.mark.parametrize('fold', [
+    lambda layers: folded_head(torch.ones(1, 6, 3, 3), *layers),
+    lambda layers: last_layers(torch.ones(1, 4, 3, 3), *layers[1:])], ids=['head', 'last'])
+def test_weights_are_folded_in_full_precision(
+    monkeypatch: pytest.MonkeyPatch, fold: Callable[[tuple[nn.Conv2d, ...]], Tensor],
+) -> None:
+    seen = []
+    conv2d = F.conv2d
+
+    def watch(x: Tensor, weight: Tensor, *args: object, **more: object) -> Tensor:
+        seen.append(weight.dtype)
+        return conv2d(x, weight, *args, **more)
+
+    monkeypatch.setattr(F, 'conv2d', watch)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        assert fold(_layers(3)).dtype == torch.bfloat16
+    assert set(seen) == {torch.float32}
 
 
 @pytest.mark.parametrize(('size', 'stem', 'expected'), [
@@ -72,4 +93,5 @@ def test_the_last_two_layers_are_one() -> None:
 def test_only_exact_upsampling_by_four_folds(
     size: tuple[int, int], stem: tuple[int, int], expected: bool,
 ) -> None:
-    assert folds(torch.Size((1, 32, *size)), stem) is expected
+    assert folds(torch.Size((1, 32, *size)), stem, 9) is expected
+    assert not folds(torch.Size((1, 32, *size)), stem, 81)

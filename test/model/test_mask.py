@@ -21,12 +21,12 @@ def _scene(height: int, width: int, classes: int = 5) -> torch.Tensor:
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last], ids=str)
 @pytest.mark.parametrize('size', [(1, 1), (1, 9), (9, 1), (30, 50), (60, 60)], ids=str)
-@pytest.mark.parametrize('worth_it', [0.0, 0.1, 1.0])
+@pytest.mark.parametrize('most_border', [0.0, 0.1, 1.0])
 def test_mask_is_the_argmax_of_the_upsampled(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], layout: torch.memory_format,
-    worth_it: float,
+    most_border: float,
 ) -> None:
-    monkeypatch.setattr(mask, '_WORTH_IT', worth_it)
+    monkeypatch.setattr(mask, '_MOST_BORDER', most_border)
     logits = _scene(*size).contiguous(memory_format=layout)
     wanted = 2 * size[0], 2 * size[1]
     found = mask_from_logits(logits, wanted)

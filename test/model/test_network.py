@@ -64,8 +64,9 @@ def _as_in_the_paper(network: StudentNet, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     'size', [(7, 5), (16, 16), (32, 32), (33, 65), (50, 70), (40, 16)], ids=str)
-def test_logits_are_those_of_the_papers_layers(size: tuple[int, int]) -> None:
-    network = _network()
+@pytest.mark.parametrize('classes', [9, 81])
+def test_logits_are_those_of_the_papers_layers(size: tuple[int, int], classes: int) -> None:
+    network = _network(classes)
     for layer in (network.out_conv1, network.out_conv2, network.out_conv3):
         nn.init.normal_(layer.bias)
     x = 100 * torch.randn(1, 3, *size)

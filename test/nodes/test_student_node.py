@@ -78,6 +78,7 @@ def camera(
     overrides = {f'qos_overrides.{topic}.subscription': {'reliability': 'reliable'},
                  'qos_overrides./student/mask.publisher': LOSSLESS}
     arguments = ['--ros-args', '-p', f'checkpoint:={path}', '-p', 'status_period:=0.05',
+                 '-p', 'precision:=fp32',
                  '-p', f'image_transport:={transport}']
     for name, values in overrides.items():
         for policy, value in values.items():

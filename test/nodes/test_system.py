@@ -62,8 +62,8 @@ class System:
 
     def student(self, **parameters: object) -> NodeProcess:
         return self._start('student_node', {
-            'stream_id': 'test', 'threads': 1, 'status_period': 0.1, **LOSSLESS_STUDENT,
-            **parameters}, {'image': CAMERA})
+            'stream_id': 'test', 'threads': 1, 'precision': 'fp32', 'status_period': 0.1,
+            **LOSSLESS_STUDENT, **parameters}, {'image': CAMERA})
 
     def replay(self, **parameters: object) -> NodeProcess:
         return self._start('replay_node', {
@@ -164,7 +164,7 @@ def test_a_student_with_a_checkpoint_needs_no_tutor(
     student = Student.random(info, 3)
     path = tmp_path / 'student.safetensors'
     save_checkpoint(student, path)
-    system.student(checkpoint=str(path), precision='fp32')
+    system.student(checkpoint=str(path))
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
     system.replay(pace='lockstep', frames=5)
     torch.set_num_threads(1)
@@ -191,6 +191,8 @@ def test_a_student_without_anything_says_what_it_waits_for(system: System) -> No
     (lambda s: s.student(checkpoint='/nowhere.safetensors'), 'no such student checkpoint'),
     (lambda s: s.student(min_stride=9, max_stride=8), '1 <= min_stride <= max_stride'),
     (lambda s: s.student(speed=1), "unknown parameter 'speed'"),
+    (lambda s: s.student(precision='fp16'), 'precision fp16 needs a GPU'),
+    (lambda s: s.student(cpus='0-4096'), 'are not among the CPUs'),
     (lambda s: s.replay(source='/nowhere.avi'), 'no such video file'),
 ])
 def test_a_node_that_cannot_start_says_why(
