@@ -30,6 +30,10 @@ class Session:
         self.base_version = 0
         self._trainer = Trainer(student, settings)
 
+    def change(self, settings: DistillSettings) -> None:
+        """Train by other settings from the next key frame on; the learning rate stays."""
+        self._trainer.settings = settings
+
     def learn(
         self,
         frame: Frame,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 import queue
 import threading
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rcl_interfaces.srv import GetParameters
+from rcl_interfaces.srv import GetParameters, SetParametersAtomically
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from shadowtutor_msgs.msg import StudentStatus
@@ -113,16 +113,36 @@ class Collector:
         """Return the value of a parameter of ``node``; raise TimeoutError after ``timeout`` s."""
         client = self._node.create_client(GetParameters, f'{node}/get_parameters')
         try:
-            if not client.wait_for_service(timeout):
-                raise TimeoutError(f'{node} is not there within {timeout:g} s')
-            answered = threading.Event()
-            future = client.call_async(GetParameters.Request(names=[name]))
-            future.add_done_callback(lambda future: answered.set())
-            if not answered.wait(timeout):
-                raise TimeoutError(f'{node} does not say {name} within {timeout:g} s')
-            return parameter_value_to_python(future.result().values[0])
+            answer = self._call(client, GetParameters.Request(names=[name]), node, timeout)
+            return parameter_value_to_python(answer.values[0])
         finally:
             self._node.destroy_client(client)
+
+    def set_parameters(self, node: str, values: Mapping[str, Any], timeout: float) -> str:
+        """
+        Set parameters of ``node`` all or none; return why it refuses, empty if it does not.
+
+        Raise TimeoutError after ``timeout`` s.
+        """
+        client = self._node.create_client(
+            SetParametersAtomically, f'{node}/set_parameters_atomically')
+        request = SetParametersAtomically.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
+        try:
+            result = self._call(client, request, node, timeout).result
+        finally:
+            self._node.destroy_client(client)
+        return '' if result.successful else result.reason or 'no reason'
+
+    def _call(self, client: Any, request: Any, node: str, timeout: float) -> Any:
+        if not client.wait_for_service(timeout):
+            raise TimeoutError(f'{node} is not there within {timeout:g} s')
+        answered = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda future: answered.set())
+        if not answered.wait(timeout):
+            raise TimeoutError(f'{node} does not answer within {timeout:g} s')
+        return future.result()
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):

@@ -79,7 +79,8 @@ class MaskGraph:
             recording = self._recording
             if recording is None:
                 plain: NDArray[np.uint8] = self._mask_of(
-                    torch.from_numpy(frame).to(self._device)).cpu().numpy()
+                    torch.from_numpy(np.ascontiguousarray(frame)).to(self._device)
+                ).cpu().numpy()
                 return plain
             recording.frame_here.numpy()[...] = frame
             recording.frame.copy_(recording.frame_here, non_blocking=True)

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.node import Node
+import rclpy.parameter
 
 Value = bool | int | float | str
 
@@ -19,7 +25,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A read-only parameter; ``minimum`` and ``maximum`` are inclusive."""
+    """``minimum`` and ``maximum`` are inclusive; ``live`` may change while the node runs."""
 
     name: str
     default: Value
@@ -27,11 +33,12 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    live: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """Return what ``ros2 param describe`` shows."""
         descriptor = ParameterDescriptor(
-            name=self.name, description=self.description, read_only=True)
+            name=self.name, description=self.description, read_only=not self.live)
         if self.choices:
             descriptor.additional_constraints = 'one of: ' + ', '.join(self.choices)
         if self.minimum is not None and self.maximum is not None:
@@ -55,12 +62,44 @@ def declare(node: Node, parameters: Iterable[Parameter]) -> dict[str, Any]:
     for parameter in parameters:
         value = node.declare_parameter(
             parameter.name, parameter.default, parameter.descriptor()).value
-        if parameter.choices and value not in parameter.choices:
-            raise ParameterError(f'{parameter.name}: expected one of '
-                                 f'{", ".join(parameter.choices)}, got {value!r}')
+        _check_choice(parameter, value)
         values[parameter.name] = value
     for name in node._parameter_overrides:
         if not node.has_parameter(name) and not name.startswith('qos_overrides.'):
             raise ParameterError(f'unknown parameter {name!r}: expected one of '
                                  f'{", ".join(sorted(values))}')
     return values
+
+
+def keep_live(
+    node: Node, parameters: Iterable[Parameter], values: dict[str, Any],
+    apply: Callable[[dict[str, Any]], None],
+) -> None:
+    """
+    Let the live ones of ``parameters`` change from now on, those of one request all or none.
+
+    ``apply`` gets all values as they would be and raises ValueError to refuse them, before it
+    changes anything; else ``values`` has them too. rclpy checks types, ranges and read-only.
+    """
+    table = {parameter.name: parameter for parameter in parameters}
+
+    def on_set(changes: list[rclpy.parameter.Parameter]) -> SetParametersResult:
+        wanted = dict(values)
+        try:
+            for change in changes:
+                if change.name in table:
+                    _check_choice(table[change.name], change.value)
+                    wanted[change.name] = change.value
+            apply(wanted)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        values.update(wanted)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(on_set)
+
+
+def _check_choice(parameter: Parameter, value: Value) -> None:
+    if parameter.choices and value not in parameter.choices:
+        raise ParameterError(f'{parameter.name}: expected one of '
+                             f'{", ".join(parameter.choices)}, got {value!r}')

@@ -24,7 +24,7 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
 from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.mailbox import Mailbox
-from shadowtutor_ros.nodes.parameters import declare
+from shadowtutor_ros.nodes.parameters import declare, keep_live
 from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.placement import default_threads, parse_cpus, place_thread
 from shadowtutor_ros.nodes.spin import run, WorkingNode
@@ -65,12 +65,8 @@ class StudentNode(WorkingNode):
     def __init__(self) -> None:
         super().__init__('student')
         p = self._values = declare(self, STUDENT_PARAMETERS)
-        self._schedule = ScheduleSettings(
-            p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
-        self._policy: LinkPolicy | None = None
-        if p['adaptive'] and p['policy'] == LIVE:
-            self._policy = LinkPolicy(LinkLimits(
-                p['goal_timeout'], p['jpeg_quality'], p['min_stride'], p['max_stride']))
+        self._settings = _settings_of(p)
+        self._changed = False
         self._device = pick_device(p['device'])
         self._precision = pick_precision(p['precision'], self._device)
         self._cpus = parse_cpus(p['cpus'])
@@ -100,6 +96,7 @@ class StudentNode(WorkingNode):
         self._rejected = 0
         self._detail = ''
         self.report_dds()
+        keep_live(self, STUDENT_PARAMETERS, p, self._change)
         self._worker = threading.Thread(target=self._work, name='student')
         self.create_timer(p['status_period'], self._publish_status)
         if p['checkpoint']:
@@ -179,10 +176,10 @@ class StudentNode(WorkingNode):
         p = self._values
         self._detail = ''
         student.precision = self._precision
+        schedule, key_frames, limits = self._settings
         self._loop = StudentLoop(
-            student, Scheduler(self._schedule), self._link, self._stream_id,
-            KeyFrameSettings(p['key_frame_format'], p['jpeg_quality']), session_id, version,
-            self._policy)
+            student, Scheduler(schedule), self._link, self._stream_id, key_frames, session_id,
+            version, LinkPolicy(limits) if limits else None)
         self._worker.start()
         compressed = p['image_transport'] == 'compressed'
         self.create_subscription(
@@ -193,6 +190,11 @@ class StudentNode(WorkingNode):
             f'{self._stream_id}: runs version {version} with {len(student.info.class_names)} '
             f'classes on {student.device} in {student.precision}')
         self._publish_status()
+
+    def _change(self, values: dict[str, Any]) -> None:
+        """Take other parameters; the worker uses them from the next frame on."""
+        self._settings = _settings_of(values)
+        self._changed = True
 
     # -- every frame, in the worker thread -----------------------------------------------------
 
@@ -214,6 +216,9 @@ class StudentNode(WorkingNode):
     def _segment(self, msg: Image | CompressedImage) -> None:
         assert self._loop is not None
         loop, counters = self._loop, self._loop.counters
+        if self._changed:
+            self._changed = False
+            loop.change(*self._settings)
         frame = image_to_bgr(msg) if isinstance(msg, Image) else compressed_to_bgr(msg)
         stamp = stamp_from_msg(msg.header.stamp)
         before, failures = _events(counters), counters.failures
@@ -253,13 +258,24 @@ class StudentNode(WorkingNode):
 
 
     def _fill_link(self, status: StudentStatus, loop: StudentLoop) -> None:
-        policy, path = self._policy, self._channel.path if self._channel else PathEstimate()
+        policy, path = loop.policy, self._channel.path if self._channel else PathEstimate()
         status.timeout = policy.timeout if policy else self._values['goal_timeout']
         status.goodput_kbps = 8e-3 * policy.goodput if policy else math.nan
         status.stride_floor = loop.scheduler.floor
         status.jpeg_quality = loop.quality if self._values['key_frame_format'] == JPEG else 0
         status.round_trip_ms = math.nan if path.srtt is None else 1e3 * path.srtt
         status.pieces_sent, status.pieces_repeated = path.sent, path.repeated
+
+
+def _settings_of(
+    p: dict[str, Any],
+) -> tuple[ScheduleSettings, KeyFrameSettings, LinkLimits | None]:
+    """Return what the loop is told; raise ValueError for values that contradict each other."""
+    schedule = ScheduleSettings(
+        p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
+    key_frames = KeyFrameSettings(p['key_frame_format'], p['jpeg_quality'])
+    limits = LinkLimits(p['goal_timeout'], p['jpeg_quality'], p['min_stride'], p['max_stride'])
+    return schedule, key_frames, limits if p['adaptive'] and p['policy'] == LIVE else None
 
 
 def _events(counters: Counters) -> tuple[int, int, int]:

@@ -26,15 +26,15 @@ STUDENT_PARAMETERS = (
     Parameter('image_transport', 'raw', 'Subscribe to image (sensor_msgs/Image) or to '
               'image/compressed (CompressedImage).', choices=('raw', 'compressed')),
     Parameter('policy', LIVE, 'live never waits for an update; paced waits min_stride frames '
-              'after a key frame (the paper; for replay).', choices=POLICIES),
-    Parameter('min_stride', 8, 'Least distance of key frames in frames.', 1, 10000),
-    Parameter('max_stride', 64, 'Largest distance of key frames in frames.', 1, 100000),
+              'after a key frame (the paper; for replay).', choices=POLICIES, live=True),
+    Parameter('min_stride', 8, 'Least distance of key frames in frames.', 1, 10000, live=True),
+    Parameter('max_stride', 64, 'Largest distance of key frames in frames.', 1, 100000, live=True),
     Parameter('threshold', 0.8, 'mIoU (0-1) above which key frames become rarer '
-              '(Algorithm 2).', 0.01, 0.99),
+              '(Algorithm 2).', 0.01, 0.99, live=True),
     Parameter('update_delay', 0, 'With policy paced: apply every update exactly this many '
-              'frames after its key frame; 0: when it comes.', 0, 10000),
-    Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=FORMATS),
-    Parameter('jpeg_quality', 85, 'JPEG quality of key frames.', 1, 100),
+              'frames after its key frame; 0: when it comes.', 0, 10000, live=True),
+    Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=FORMATS, live=True),
+    Parameter('jpeg_quality', 85, 'JPEG quality of key frames.', 1, 100, live=True),
     Parameter('transfer', PIECES, 'pieces: images and weights travel in datagrams of one '
               'packet with our own repeats, for links that lose some; action: inside the '
               'messages of action and service.', choices=(PIECES, ACTION)),
@@ -42,8 +42,9 @@ STUDENT_PARAMETERS = (
               'frame has failed.',
               0.1, 3600.0),
     Parameter('adaptive', True, 'With policy live: fit timeout, JPEG quality and least stride '
-              'to what the link can do; the parameters are then the best that is tried.'),
-    Parameter('overlay_opacity', 0.5, 'Opacity of the classes in ~/overlay.', 0.0, 1.0),
+              'to what the link can do; the parameters are then the best that is tried.',
+              live=True),
+    Parameter('overlay_opacity', 0.5, 'Opacity of the classes in ~/overlay.', 0.0, 1.0, live=True),
     Parameter('status_period', 1.0, 'Seconds between ~/status messages when nothing happens.',
               0.05, 60.0),
 )

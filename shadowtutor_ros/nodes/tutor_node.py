@@ -21,7 +21,7 @@ from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.parameters import declare
+from shadowtutor_ros.nodes.parameters import declare, keep_live
 from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.nodes.stream_channels import collect, MAX_KEY_FRAME, StreamChannels
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
@@ -73,12 +73,7 @@ class TutorNode(WorkingNode):
             p['teacher'], classes, weights=p['teacher_weights'], device=str(device),
             score_threshold=p['score_threshold'], fps=p['labels_fps'])
         self._tutor = Tutor(teacher, student, TutorSettings(
-            DistillSettings(
-                threshold=p['threshold'], max_updates=p['max_updates'],
-                learning_rate=p['learning_rate'], group=p['group'],
-                cold_start_updates=p['cold_start_updates'],
-                cold_start_group=p['cold_start_group'],
-                cold_start_key_frames=p['cold_start_key_frames']),
+            _distill_settings(p),
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
             p['max_streams'], p['idle_timeout']))
         self._channels = StreamChannels(self, self._tutor)
@@ -92,6 +87,8 @@ class TutorNode(WorkingNode):
             result_timeout=10)
         self.create_service(
             GetStudent, '~/get_student', self._first_student, callback_group=callbacks)
+        keep_live(self, TUTOR_PARAMETERS, p, lambda values: self._tutor.change(
+            _distill_settings(values)))
         self.report_dds()
         self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
 
@@ -179,6 +176,12 @@ class TutorNode(WorkingNode):
         self.get_logger().error(f'{name}: {message}')
         goal.abort()
         return Distill.Result(message=message)
+
+
+def _distill_settings(p: dict[str, Any]) -> DistillSettings:
+    names = ('threshold', 'max_updates', 'learning_rate', 'group', 'cold_start_updates',
+             'cold_start_group', 'cold_start_key_frames')
+    return DistillSettings(**{name: p[name] for name in names})
 
 
 def main(args: list[str] | None = None) -> Any:

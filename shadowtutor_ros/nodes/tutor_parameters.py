@@ -23,14 +23,14 @@ TUTOR_PARAMETERS = (
     Parameter('device', 'auto', 'torch device of teacher and training: auto, cpu, cuda, ...'),
     Parameter('threads', 0, 'torch CPU threads; 0: as many as torch likes.', 0, 256),
     Parameter('threshold', _DISTILL.threshold, 'mIoU (0-1) that is good enough: THRESHOLD of '
-              'Algorithm 1; give the students the same.', 0.01, 0.99),
+              'Algorithm 1; give the students the same.', 0.01, 0.99, live=True),
     Parameter('max_updates', _DISTILL.max_updates, 'Distillation steps on one key frame at '
-              'most: MAX_UPDATES.', 0, 1000),
+              'most: MAX_UPDATES.', 0, 1000, live=True),
     Parameter('learning_rate', _DISTILL.learning_rate, "Adam's step size.", 1e-6, 1.0),
     Parameter('group', _DISTILL.group, 'What is trained and sent: the back of the network or '
               'all of it.', choices=GROUPS),
     Parameter('cold_start_updates', _DISTILL.cold_start_updates, 'max_updates until a stream '
-              'first reaches the threshold.', 0, 1000),
+              'first reaches the threshold.', 0, 1000, live=True),
     Parameter('cold_start_group', _DISTILL.cold_start_group, 'group until then.',
               choices=GROUPS),
     Parameter('cold_start_key_frames', _DISTILL.cold_start_key_frames, 'Key frames after which '

@@ -12,8 +12,8 @@ import torch
 from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.student import check_frame, Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LinkFailure
-from shadowtutor_ros.schedule.link_policy import Exchange, LinkPolicy
-from shadowtutor_ros.schedule.scheduler import Scheduler, Take
+from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
+from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
 from shadowtutor_ros.wire.errors import BadUpdate
 from shadowtutor_ros.wire.key_frame import encode_frame, JPEG
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate, verify_update
@@ -106,7 +106,7 @@ class StudentLoop:
         self.counters = Counters()
         self._link = link
         self._key_frames = key_frames or KeyFrameSettings()
-        self._policy = policy
+        self.policy = policy
         self._frame_seconds = _Average()
         self._inference = _Average()
         self._segmented_at = math.nan
@@ -165,10 +165,24 @@ class StudentLoop:
         return (self._newest.frame - self._learnt_on.frame,
                 (self._newest.stamp - self._learnt_on.stamp) * 1e-9)
 
+    def change(
+        self, schedule: ScheduleSettings, key_frames: KeyFrameSettings,
+        limits: LinkLimits | None,
+    ) -> None:
+        """Go on by other settings from the next frame on; ``limits`` None: no policy."""
+        self.scheduler.change(schedule)
+        self._key_frames = key_frames
+        if limits is None:
+            self.policy = None
+        elif self.policy is None:
+            self.policy = LinkPolicy(limits)
+        else:
+            self.policy.change(limits)
+
     @property
     def quality(self) -> int:
         """The JPEG quality of the next key frame."""
-        return self._key_frames.quality if self._policy is None else self._policy.quality
+        return self._key_frames.quality if self.policy is None else self.policy.quality
 
     def _send(self, frame: Frame, stamp: int, frame_id: str) -> None:
         encoded = encode_frame(frame, self._key_frames.format, self.quality)
@@ -181,7 +195,7 @@ class StudentLoop:
         self._sent_at = time.perf_counter()
         self._link.send(KeyFrame(
             self.stream_id, counters.key_frames, self.session_id, self.version, stamp, frame_id,
-            encoded), None if self._policy is None else self._policy.timeout)
+            encoded), None if self.policy is None else self.policy.timeout)
 
     def _apply(self, update: StudentUpdate) -> None:
         counters = self.counters
@@ -199,19 +213,19 @@ class StudentLoop:
         counters.teacher_seconds = update.teacher_time
         counters.training_seconds = update.training_time
         counters.failed, counters.detail = False, ''
-        if self._policy is not None:
-            self._policy.on_answer(Exchange(
+        if self.policy is not None:
+            self.policy.on_answer(Exchange(
                 self._sent_bytes + len(update.weights.payload), counters.turnaround_seconds,
                 update.queue_time + update.teacher_time + update.training_time,
                 self._frame_seconds.value))
-            self.scheduler.floor = self._policy.stride_floor
+            self.scheduler.floor = self.policy.stride_floor
 
     def _fail(self, reason: str, silent: bool = False) -> None:
         self.counters.failures += 1
         self.counters.failed, self.counters.detail = True, reason
         self.scheduler.on_failure(silent)
-        if silent and self._policy is not None:
-            self._policy.on_silence()
+        if silent and self.policy is not None:
+            self.policy.on_silence()
 
 
 class _Average:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 import math
 import secrets
@@ -107,6 +107,12 @@ class Tutor:
     def streams(self) -> tuple[str, ...]:
         """Ids of the streams that have a session."""
         return tuple(self._streams)
+
+    def change(self, distill: DistillSettings) -> None:
+        """Teach all streams by other settings from their next key frame on."""
+        self.settings = replace(self.settings, distill=distill)
+        for stream in list(self._streams.values()):
+            stream.session.change(distill)
 
     def open(self, stream_id: str) -> None:
         """Open the stream's session where there is none; raise TooManyStreams or BadStreamId."""

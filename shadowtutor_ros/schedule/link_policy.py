@@ -56,6 +56,11 @@ class LinkPolicy:
         self._payload = 0.0
         self._quality = limits.quality
 
+    def change(self, limits: LinkLimits) -> None:
+        """Go on by other limits, with what is known of the link."""
+        self._limits = limits
+        self._quality = limits.quality
+
     @property
     def timeout(self) -> float:
         """Seconds of silence after which a key frame has failed; doubles with each in a row."""

@@ -71,6 +71,12 @@ class Scheduler:
         self._failures = 0
         self.floor = settings.min_stride
 
+    def change(self, settings: ScheduleSettings) -> None:
+        """Go on by other settings; a key frame that is under way stays so."""
+        self.settings = settings
+        self._stride = min(max(self._stride, settings.min_stride), settings.max_stride)
+        self.floor = settings.min_stride
+
     @property
     def stride(self) -> int:
         """Frames from one key frame to the next."""

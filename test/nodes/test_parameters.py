@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter as RosParameter
 import yaml
 
 from shadowtutor_ros.distill.settings import DistillSettings
-from shadowtutor_ros.nodes.parameters import declare, Parameter, ParameterError
+from shadowtutor_ros.nodes.parameters import declare, keep_live, Parameter, ParameterError
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
@@ -72,6 +72,12 @@ TABLE = (
     Parameter('speed', 0.5, 'A number.', 0.0, 1.0),
     Parameter('mode', 'slow', 'A choice.', choices=('slow', 'fast')),
 )
+LIVE_TABLE = (
+    Parameter('low', 1, 'Less than high.', 0, 9, live=True),
+    Parameter('high', 5, 'More than low.', 0, 9, live=True),
+    Parameter('mode', 'slow', 'A choice.', choices=('slow', 'fast'), live=True),
+    Parameter('fixed', 1, 'Read only.', 0, 9),
+)
 
 
 def node_with(context: Context, **values: object) -> Node:
@@ -102,3 +108,49 @@ def test_bad_values_are_named(
     with pytest.raises(error, match=message):
         declare(node, TABLE)
     node.destroy_node()
+
+
+@pytest.fixture
+def live(context: Context) -> Iterator[tuple[Node, dict[str, object]]]:
+    def apply(values: dict[str, object]) -> None:
+        if values['low'] >= values['high']:
+            raise ValueError(f"expected low < high, got {values['low']} and {values['high']}")
+
+    node = node_with(context)
+    values = declare(node, LIVE_TABLE)
+    keep_live(node, LIVE_TABLE, values, apply)
+    yield node, values
+    node.destroy_node()
+
+
+def change(node: Node, **values: object) -> str:
+    """Return the reason for which the node refuses, empty if it does not."""
+    result = node.set_parameters_atomically(
+        [RosParameter(name, value=value) for name, value in values.items()])
+    assert result.successful is not bool(result.reason)
+    return result.reason
+
+
+@pytest.mark.ros
+def test_live_parameters_change_together(live: tuple[Node, dict[str, object]]) -> None:
+    node, values = live
+    assert not node.describe_parameter('low').read_only
+    assert change(node, low=6, high=8, mode='fast') == ''
+    assert values == {'low': 6, 'high': 8, 'mode': 'fast', 'fixed': 1}
+    assert node.get_parameter('high').value == 8
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(('wanted', 'reason'), [
+    ({'low': 7}, 'expected low < high, got 7 and 5'),
+    ({'high': 8, 'mode': 'medium'}, "mode: expected one of slow, fast, got 'medium'"),
+    ({'high': 8, 'fixed': 2}, 'read-only'),
+    ({'high': 8, 'low': 10}, 'low'),
+    ({'high': 8.5}, 'Wrong parameter type')])
+def test_a_change_that_is_refused_changes_nothing(
+    live: tuple[Node, dict[str, object]], wanted: dict[str, object], reason: str,
+) -> None:
+    node, values = live
+    assert reason in change(node, **wanted)
+    assert values == {'low': 1, 'high': 5, 'mode': 'slow', 'fixed': 1}
+    assert node.get_parameter('high').value == 5

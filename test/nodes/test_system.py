@@ -242,3 +242,21 @@ def test_parameters_can_be_asked_for_while_a_node_works(system: System) -> None:
     for node, name, value in (('/student', 'min_stride', 8), ('/tutor', 'max_updates', 4),
                               ('/replay', 'loop', True), ('/student', 'use_sim_time', False)):
         assert system.collector.parameter(node, name, START) == value
+
+
+def test_live_parameters_change_while_the_node_works(system: System) -> None:
+    system.tutor(teacher_weights=system.endless_labels())
+    system.student(policy='live', min_stride=8, max_stride=64)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    system.wait(lambda s: s.updates_applied >= 1)
+    change = system.collector.set_parameters
+    assert change('/student', {'min_stride': 3, 'max_stride': 3, 'jpeg_quality': 60}, START) == ''
+    system.wait(lambda s: s.stride == 3 and s.jpeg_quality == 60)
+    reason = change('/student', {'min_stride': 9, 'threshold': 0.5}, START)
+    assert reason == 'expected 1 <= min_stride <= max_stride, got 9 and 3'
+    assert system.collector.parameter('/student', 'threshold', START) == 0.8
+    assert 'read-only' in change('/student', {'tutor': '/other'}, START)
+    assert change('/tutor', {'max_updates': 1, 'threshold': 0.98}, START) == ''
+    applied = system.wait(lambda s: True).updates_applied
+    system.wait(lambda s: s.updates_applied > applied + 1 and s.steps == 1)

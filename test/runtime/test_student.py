@@ -265,3 +265,24 @@ def test_without_a_policy_the_settings_hold(
     run(loop, scene, range(6))
     assert set(link.timeouts) == {None}
     assert (loop.quality, loop.scheduler.floor) == (77, SCHEDULE.min_stride)
+
+
+def test_settings_may_change_between_two_frames(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    loop = make_loop(tutor, LocalLink(tutor))
+    run(loop, scene, range(2))
+    loop.change(ScheduleSettings(3, 3), KeyFrameSettings('png'), None)
+    sent = loop.counters.key_frames
+    run(loop, scene, range(2, 8))
+    assert loop.scheduler.stride == 3
+    assert loop.counters.key_frames == sent + 2
+    limits = LinkLimits(7.0, 60, 3, 8)
+    loop.change(ScheduleSettings(3, 8), KeyFrameSettings(), limits)
+    assert loop.policy is not None
+    assert (loop.quality, loop.policy.timeout) == (60, 7.0)
+    policy = loop.policy
+    loop.change(ScheduleSettings(3, 8), KeyFrameSettings(), LinkLimits(7.0, 50, 3, 8))
+    assert loop.policy is policy
+    assert loop.quality == 50

@@ -170,3 +170,10 @@ def test_a_cancelled_lesson_is_still_a_version(tutor: Tutor, scene: Scene) -> No
         tutor.distill(key_frame(scene), cancel)
     update = tutor.distill(key_frame(scene, session_id=first.session_id))
     assert update.version == 2
+
+
+def test_other_settings_hold_from_the_next_key_frame_on(tutor: Tutor, scene: Scene) -> None:
+    assert tutor.distill(key_frame(scene)).steps > 1
+    tutor.change(replace(DISTILL, threshold=0.999, max_updates=1, cold_start_updates=1))
+    assert tutor.distill(key_frame(scene, 1)).steps == 1
+    assert tutor.distill(key_frame(scene, stream_id='b')).steps == 1

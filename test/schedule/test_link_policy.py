@@ -113,3 +113,10 @@ def test_every_trace_stays_within_the_limits(trace: list[Exchange | None]) -> No
         assert MIN_TIMEOUT <= policy.timeout <= LIMITS.timeout
         assert MIN_QUALITY <= policy.quality <= LIMITS.quality
         assert LIMITS.min_stride <= policy.stride_floor <= LIMITS.max_stride
+
+
+def test_other_limits_hold_at_once_and_the_link_stays_known() -> None:
+    policy = _after([_exchange(5.0)] * 9)
+    before = policy.timeout
+    policy.change(LinkLimits(timeout=10.0, quality=70, min_stride=9, max_stride=10))
+    assert (policy.timeout, policy.quality, policy.stride_floor) == (before, 70, 10)

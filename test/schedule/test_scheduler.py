@@ -266,3 +266,17 @@ def test_a_single_stride_makes_every_frame_a_key_frame() -> None:
     client = Client(ScheduleSettings(1, 1, policy=PACED), [0.5], lambda count: NEVER).run(20)
     assert client.key_frames == list(range(20))
     assert set(client.taken) == {1}
+
+
+def test_other_settings_hold_from_the_next_decision_on() -> None:
+    scheduler = Scheduler(ScheduleSettings(8, 64))
+    assert scheduler.on_frame()
+    scheduler.on_update(0.99)
+    assert scheduler.stride > 8
+    scheduler.change(ScheduleSettings(2, 4, threshold=0.5))
+    assert scheduler.stride == 4
+    assert [scheduler.on_frame() for _ in range(4)] == [False, False, False, True]
+    scheduler.change(ScheduleSettings(10, 20))
+    assert scheduler.outstanding
+    scheduler.on_update(0.1)
+    assert scheduler.stride == 10
