@@ -8,8 +8,10 @@ import math
 from pathlib import Path
 import socket
 import threading
+import time
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import StudentStatus
@@ -22,6 +24,7 @@ from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
+from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
 from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.mailbox import Mailbox
 from shadowtutor_ros.nodes.parameters import declare, keep_live
@@ -78,6 +81,9 @@ class StudentNode(WorkingNode):
             Image, '~/overlay', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
         self._status_publisher = self.create_publisher(
             StudentStatus, '~/status', qos.STATE, qos_overriding_options=qos.OVERRIDABLE)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics = StudentDiagnostics(
+            self.get_fully_qualified_name(), lambda: p['max_stride'])
         self._channel: PieceChannel | None = None
         if p['transfer'] == PIECES:
             self._link_node = LinkNode(self)
@@ -98,7 +104,7 @@ class StudentNode(WorkingNode):
         self.report_dds()
         keep_live(self, STUDENT_PARAMETERS, p, self._change)
         self._worker = threading.Thread(target=self._work, name='student')
-        self.create_timer(p['status_period'], self._publish_status)
+        self.create_timer(p['status_period'], self._report)
         if p['checkpoint']:
             self._start(load_checkpoint(Path(p['checkpoint']), device=self._device), NO_SESSION, 0)
         else:
@@ -193,8 +199,10 @@ class StudentNode(WorkingNode):
 
     def _change(self, values: dict[str, Any]) -> None:
         """Take other parameters; the worker uses them from the next frame on."""
-        self._settings = _settings_of(values)
-        self._changed = True
+        settings = _settings_of(values)
+        if settings != self._settings:
+            self._settings = settings
+            self._changed = True
 
     # -- every frame, in the worker thread -----------------------------------------------------
 
@@ -242,7 +250,12 @@ class StudentNode(WorkingNode):
 
     # -- status --------------------------------------------------------------------------------
 
-    def _publish_status(self) -> None:
+    def _report(self) -> None:
+        diagnostics = self._diagnostics.of(self._publish_status(), time.monotonic())
+        diagnostics.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics_publisher.publish(diagnostics)
+
+    def _publish_status(self) -> StudentStatus:
         status = StudentStatus(
             header=header_to_msg(self._newest_stamp, self._newest_frame_id),
             stream_id=self._stream_id, state=StudentStatus.WAITING, detail=self._detail,
@@ -255,7 +268,7 @@ class StudentNode(WorkingNode):
             _fill_status(status, self._loop)
             self._fill_link(status, self._loop)
         self._status_publisher.publish(status)
-
+        return status
 
     def _fill_link(self, status: StudentStatus, loop: StudentLoop) -> None:
         policy, path = loop.policy, self._channel.path if self._channel else PathEstimate()

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+import queue
 import signal
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
 from scene import Scene
@@ -242,6 +244,27 @@ def test_parameters_can_be_asked_for_while_a_node_works(system: System) -> None:
     for node, name, value in (('/student', 'min_stride', 8), ('/tutor', 'max_updates', 4),
                               ('/replay', 'loop', True), ('/student', 'use_sim_time', False)):
         assert system.collector.parameter(node, name, START) == value
+
+
+def test_a_monitor_sees_the_student(system: System) -> None:
+    seen: queue.Queue[tuple[bytes, str]] = queue.Queue()
+    system.collector._node.create_subscription(
+        DiagnosticArray, '/diagnostics',
+        lambda msg: [seen.put((s.level, s.message)) for s in msg.status], 10)
+
+    def wait_for(level: bytes, words: str) -> None:
+        while True:
+            found, message = seen.get(timeout=START)
+            if found == level and words in message:
+                return
+
+    system.student(status_period=0.5)
+    wait_for(DiagnosticStatus.WARN, 'asks /tutor for the first student')
+    system.tutor(teacher_weights=system.endless_labels())
+    replay = system.replay(loop=True)
+    wait_for(DiagnosticStatus.OK, 'segments')
+    replay.stop(signal.SIGINT)
+    wait_for(DiagnosticStatus.STALE, 'no image')
 
 
 def test_live_parameters_change_while_the_node_works(system: System) -> None:
