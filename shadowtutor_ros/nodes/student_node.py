@@ -25,6 +25,7 @@ from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
 from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
+from shadowtutor_ros.nodes.label_info import publish_label_info
 from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.mailbox import Mailbox
 from shadowtutor_ros.nodes.parameters import declare, keep_live
@@ -186,6 +187,7 @@ class StudentNode(WorkingNode):
         self._loop = StudentLoop(
             student, Scheduler(schedule), self._link, self._stream_id, key_frames, session_id,
             version, LinkPolicy(limits) if limits else None)
+        publish_label_info(self, student.info)
         self._worker.start()
         compressed = p['image_transport'] == 'compressed'
         self.create_subscription(

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
 from scene import Scene
-from shadowtutor_msgs.msg import StudentStatus
+from shadowtutor_msgs.msg import ClassMap, StudentStatus
 import torch
 
 from shadowtutor_ros.classes import ClassSet
@@ -22,6 +22,7 @@ from shadowtutor_ros.harness.processes import NodeProcess, ProcessDied
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.nodes.qos import STATE
 from shadowtutor_ros.runtime.link import LocalLink
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
@@ -265,6 +266,17 @@ def test_a_monitor_sees_the_student(system: System) -> None:
     wait_for(DiagnosticStatus.OK, 'segments')
     replay.stop(signal.SIGINT)
     wait_for(DiagnosticStatus.STALE, 'no image')
+
+
+def test_who_comes_late_learns_what_the_mask_says(system: System, classes: ClassSet) -> None:
+    system.tutor()
+    system.student()
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    seen: queue.Queue[ClassMap] = queue.Queue()
+    system.collector._node.create_subscription(ClassMap, '/student/class_map', seen.put, STATE)
+    class_map = seen.get(timeout=START)
+    assert tuple(class_map.class_names) == classes.names
+    assert list(class_map.colours) == [part for colour in classes.colours for part in colour]
 
 
 def test_live_parameters_change_while_the_node_works(system: System) -> None:
