@@ -135,18 +135,20 @@ class Student:
 
         Raise BadFrame when it is anything else.
         """
-        check_frame(frame)
-        return self._normalise(torch.from_numpy(np.ascontiguousarray(frame)).to(self.device))
+        return self._normalise(self._pixels(frame))
 
     @torch.inference_mode()
     def segment(self, frame: Frame) -> Mask:
         """Return the HxW uint8 class ids of a BGR uint8 HxWx3 frame."""
-        check_frame(frame)
         if self._graph is not None:
+            check_frame(frame)
             return self._graph(frame)
-        pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
-        mask: Mask = self._mask_of(pixels).cpu().contiguous().numpy()
+        mask: Mask = self._mask_of(self._pixels(frame)).cpu().contiguous().numpy()
         return mask
+
+    def _pixels(self, frame: Frame) -> Tensor:
+        check_frame(frame)
+        return torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         """Return uint8 HxWx3 as normalised float32 1x3xHxW."""
