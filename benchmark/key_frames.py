@@ -37,16 +37,12 @@ from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
+from shadowtutor_ros.evaluation.run import local_loop
 from shadowtutor_ros.evaluation.setting import load_setting, Setting
 from shadowtutor_ros.model.student import Frame, Student, StudentInfo
 from shadowtutor_ros.runtime.link import LocalLink
-from shadowtutor_ros.runtime.student import (
-    KeyFrameSettings,
-    student_from_update,
-    StudentLoop,
-)
-from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
-from shadowtutor_ros.schedule.scheduler import Scheduler
+from shadowtutor_ros.runtime.student import KeyFrameSettings
+from shadowtutor_ros.runtime.tutor import Tutor
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.teacher.protocol import Teacher
@@ -240,13 +236,9 @@ def lessons(
 def teach(
     codec: Codec, teacher: Teacher, clip: LabelledClip, setting: Setting, first: Student,
 ) -> Taught:
-    """Run the system on ``clip`` in one process, as ``evaluation/run.py`` does."""
-    tutor = Tutor(teacher, first, TutorSettings(setting.distill, setting.weights))
-    start = tutor.first_student('benchmark')
-    loop = StudentLoop(
-        student_from_update(start, first.info), Scheduler(setting.schedule),
-        CodecLink(tutor, codec), 'benchmark', KeyFrameSettings(RAW), start.session_id,
-        start.version)
+    """Run the system on ``clip`` in one process."""
+    loop = local_loop(replace(setting, key_frames=KeyFrameSettings(RAW)), first, teacher,
+                      lambda tutor: CodecLink(tutor, codec))
     ious = []
     for index, frame in enumerate(clip.clip):
         mask = loop.segment(frame, clip.clip.stamp(index))

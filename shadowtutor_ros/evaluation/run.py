@@ -20,7 +20,7 @@ from shadowtutor_ros.evaluation.labels import LabelledClip
 from shadowtutor_ros.evaluation.record import FrameRecord
 from shadowtutor_ros.evaluation.setting import NAIVE, Setting, WILD
 from shadowtutor_ros.model.student import Frame, Mask, Student
-from shadowtutor_ros.runtime.link import LocalLink
+from shadowtutor_ros.runtime.link import Link, LocalLink
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import Scheduler
@@ -76,13 +76,16 @@ def run_in_process(
     return run
 
 
-def local_loop(setting: Setting, first: Student, teacher: Teacher) -> StudentLoop:
+def local_loop(
+    setting: Setting, first: Student, teacher: Teacher,
+    link_to: Callable[[Tutor], Link] = LocalLink,
+) -> StudentLoop:
     """Return a student's loop with a tutor of its own in this process; ``first`` is copied."""
     tutor = Tutor(teacher, first, TutorSettings(setting.distill, setting.weights))
     start = tutor.first_student('evaluation')
     return StudentLoop(
         student_from_update(start, first.info, first.device), Scheduler(setting.schedule),
-        LocalLink(tutor), 'evaluation', setting.key_frames, start.session_id, start.version)
+        link_to(tutor), 'evaluation', setting.key_frames, start.session_id, start.version)
 
 
 def judge(
