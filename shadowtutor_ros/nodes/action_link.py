@@ -77,22 +77,31 @@ class ActionLink:
                     left := self._deadline - time.monotonic()) > 0:
                 self._answered.wait(left)
             if self._reply is None and time.monotonic() >= self._deadline:
-                self._sequence = 0
-                self.answered_at = time.perf_counter()
-                if self._goal is not None:
-                    self._goal.cancel_goal_async()
-                if self._channel is not None:
-                    self._channel.stop_sending()
+                self._abandon()
                 return LinkFailure(f'no sign of {self._name} for {self._timeout:.1f} s', True)
             reply, self._reply = self._reply, None
             return reply
 
-    def close(self) -> None:
-        """Release a waiting receiver."""
+    def give_up(self) -> None:
+        """Give the outstanding key frame up, if there is one, and release a waiting receiver."""
         with self._answered:
-            self._deadline = 0.0
-            self._reply = LinkFailure('the node shuts down')
-            self._answered.notify_all()
+            if self._sequence and self._reply is None:
+                self._abandon()
+                self._reply = LinkFailure('given up: the node was deactivated')
+                self._answered.notify_all()
+
+    def close(self) -> None:
+        """Give up and end the connection to the tutor."""
+        self.give_up()
+        self._client.destroy()
+
+    def _abandon(self) -> None:
+        self._sequence = 0
+        self.answered_at = time.perf_counter()
+        if self._goal is not None:
+            self._goal.cancel_goal_async()
+        if self._channel is not None:
+            self._channel.stop_sending()
 
     def _extend(self) -> None:
         self._deadline = time.monotonic() + self._timeout

@@ -1,33 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A student's state as diagnostic_msgs, for rqt_robot_monitor and diagnostic_aggregator."""
+"""A student's and a tutor's state as diagnostic_msgs, for robot monitors and aggregators."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 import math
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from shadowtutor_msgs.msg import StudentStatus
+from shadowtutor_msgs.msg import StudentStatus, TutorStatus
 
-OK, WARN, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.STALE
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
 
-_OLD = 2  # times max_stride: an update at least should have come
+
+@dataclass(frozen=True)
+class DiagnosticLimits:
+    """
+    Where OK ends: WARN below ``metric`` (mIoU 0-1), above ``staleness`` frames and after one
+    failed key frame; ERROR after ``failures`` in a row.
+    """
+
+    metric: float = 0.5
+    staleness: int = 128
+    failures: int = 5
+
+
+class _FailuresInARow:
+    """Failures since the last success, from two counters."""
+
+    def __init__(self) -> None:
+        self._successes = self._failures = 0
+
+    def count(self, successes: int, failures: int) -> int:
+        """Return them."""
+        if successes != self._successes:
+            self._successes, self._failures = successes, failures
+        return failures - self._failures
 
 
 class StudentDiagnostics:
-    """
-    Turns ``~/status`` into diagnostics; rates are those since the last call.
+    """Turns ``~/status`` of the node ``name`` into diagnostics with rates since the last call."""
 
-    ``name`` is the node's; ``max_stride`` gives its parameter, in frames.
-    """
-
-    def __init__(self, name: str, max_stride: Callable[[], int]) -> None:
+    def __init__(self, name: str, limits: DiagnosticLimits) -> None:
+        self.limits = limits
         self._name = name
-        self._max_stride = max_stride
+        self._failures = _FailuresInARow()
         self._last: tuple[float, StudentStatus] | None = None
 
-    def of(self, status: StudentStatus, now: float) -> DiagnosticArray:
-        """Return the diagnostics of ``status`` at ``now``, in seconds of any clock."""
+    def of(self, status: StudentStatus, now: float, problem: str = '') -> DiagnosticArray:
+        """
+        Return the diagnostics of ``status`` at ``now``, in seconds of any clock.
+
+        ``problem`` says why the node cannot work at all.
+        """
         then, last = self._last or (math.nan, status)
         self._last = now, status
         seconds = now - then
@@ -35,8 +60,9 @@ class StudentDiagnostics:
         def rate(field: str) -> float:
             return float(getattr(status, field) - getattr(last, field)) / seconds
 
-        level, message = self._judge(status, last, rate('frames_processed'))
-        values = {
+        level, message = (ERROR, problem) if problem else self._judge(
+            status, last, rate('frames_processed'))
+        return _array(f'{self._name}: student', level, message, status.stream_id, {
             'weight version': status.version,
             'staleness, frames': status.staleness_frames,
             'mIoU of the last key frame': f'{status.metric:.3f}',
@@ -48,23 +74,65 @@ class StudentDiagnostics:
             "tutor's queue, ms": f'{status.queue_ms:.0f}',
             'kbit/s up': f'{8e-3 * rate("bytes_up"):.1f}',
             'kbit/s down': f'{8e-3 * rate("bytes_down"):.1f}',
-            'key frames failed': status.failures}
-        return DiagnosticArray(status=[DiagnosticStatus(
-            level=level, name=f'{self._name}: student', message=message,
-            hardware_id=status.stream_id,
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])])
+            'key frames failed': status.failures})
 
     def _judge(
         self, status: StudentStatus, last: StudentStatus, fps: float,
     ) -> tuple[bytes, str]:
-        if status.state == StudentStatus.WAITING:
+        failures = self._failures.count(status.updates_applied, status.failures)
+        if status.state != StudentStatus.RUNNING:
             return WARN, status.detail or 'has no weights yet'
         if fps == 0.0:
             return STALE, 'no image was segmented since the last report'
+        if failures >= self.limits.failures:
+            return ERROR, f'{failures} key frames failed in a row: {status.detail}'
         if status.frames_rejected > last.frames_rejected:
             return WARN, f'images cannot be read: {status.detail}'
         if status.link == StudentStatus.LINK_FAILED:
             return WARN, f'the last key frame failed: {status.detail}'
-        if status.staleness_frames > _OLD * self._max_stride():
+        if status.staleness_frames > self.limits.staleness:
             return WARN, f'runs weights that are {status.staleness_frames} frames old'
+        if status.metric < self.limits.metric:
+            return WARN, f'mIoU {status.metric:.2f} on the last key frame'
         return OK, 'segments'
+
+
+class TutorDiagnostics:
+    """
+    Turns ``~/status`` of the tutor node ``name`` into diagnostics.
+
+    WARN after a failed key frame, ERROR after ``error_failures`` in a row.
+    """
+
+    def __init__(self, name: str, error_failures: int) -> None:
+        self.error_failures = error_failures
+        self._name = name
+        self._failures = _FailuresInARow()
+
+    def of(self, status: TutorStatus, problem: str = '') -> DiagnosticArray:
+        """Return the diagnostics of ``status``; ``problem``: why the node cannot work at all."""
+        level, message = (ERROR, problem) if problem else self._judge(status)
+        return _array(f'{self._name}: tutor', level, message, status.device, {
+            'teacher': status.teacher,
+            'streams': f'{len(status.streams)} of {status.max_streams}',
+            'key frames waiting': status.queued,
+            'load': f'{status.load:.2f}',
+            'key frames taught': status.key_frames,
+            'key frames failed': status.failures,
+            'GPU memory, MiB': f'{status.gpu_memory / 2**20:.0f}'})
+
+    def _judge(self, status: TutorStatus) -> tuple[bytes, str]:
+        failures = self._failures.count(status.key_frames, status.failures)
+        if failures >= self.error_failures:
+            return ERROR, f'{failures} key frames failed in a row: {status.detail}'
+        if status.detail:
+            return WARN, status.detail
+        return OK, f'teaches {len(status.streams)} streams'
+
+
+def _array(
+    name: str, level: bytes, message: str, hardware_id: str, values: dict[str, object],
+) -> DiagnosticArray:
+    return DiagnosticArray(status=[DiagnosticStatus(
+        level=level, name=name, message=message, hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])])

@@ -9,6 +9,7 @@ from std_msgs.msg import Header
 
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.topics import publisher
 
 try:  # not on every robot
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -16,18 +17,23 @@ except ImportError:
     LabelInfo = None
 
 
-def publish_label_info(node: Node, info: StudentInfo) -> None:
-    """
-    Publish ``~/class_map``, and ``~/label_info`` where vision_msgs is installed.
+class LabelInfoTopics:
+    """``~/class_map``, and ``~/label_info`` where vision_msgs is installed."""
 
-    Once is enough: both are transient local, as vision_msgs asks for.
-    """
-    header = Header(stamp=node.get_clock().now().to_msg())
-    node.create_publisher(ClassMap, '~/class_map', qos.STATE).publish(ClassMap(
-        header=header, class_names=list(info.class_names),
-        colours=[part for colour in info.class_colours for part in colour]))
-    if LabelInfo is not None:
-        node.create_publisher(LabelInfo, '~/label_info', qos.STATE).publish(LabelInfo(
-            header=header, class_map=[
-                VisionClass(class_id=index, class_name=name)
-                for index, name in enumerate(info.class_names)]))
+    def __init__(self, node: Node) -> None:
+        self._clock = node.get_clock()
+        self._class_map = publisher(node, ClassMap, '~/class_map', qos.STATE)
+        self._label_info = (
+            None if LabelInfo is None else publisher(node, LabelInfo, '~/label_info', qos.STATE))
+
+    def publish(self, info: StudentInfo) -> None:
+        """Publish once: both are transient local, as vision_msgs asks for."""
+        header = Header(stamp=self._clock.now().to_msg())
+        self._class_map.publish(ClassMap(
+            header=header, class_names=list(info.class_names),
+            colours=[part for colour in info.class_colours for part in colour]))
+        if self._label_info is not None:
+            self._label_info.publish(LabelInfo(
+                header=header, class_map=[
+                    VisionClass(class_id=index, class_name=name)
+                    for index, name in enumerate(info.class_names)]))

@@ -19,8 +19,10 @@ class Mailbox(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, item: T) -> None:
-        """Leave ``item`` for the reader."""
+        """Leave ``item`` for the reader; a closed mailbox takes none."""
         with self._changed:
+            if self._closed:
+                return
             self.dropped += self._item is not None
             self._item = item
             self._changed.notify()
@@ -35,7 +37,13 @@ class Mailbox(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Let the reader go."""
+        """Let the reader go; what is unread is forgotten."""
         with self._changed:
             self._closed = True
+            self._item = None
             self._changed.notify_all()
+
+    def reopen(self) -> None:
+        """Take items again."""
+        with self._changed:
+            self._closed = False

@@ -16,6 +16,12 @@ STATE = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
+DIAGNOSTICS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10)
+
+# For whoever looks on beside the tutor: every lesson, but none that nobody saw in time.
+LESSONS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=8, reliability=ReliabilityPolicy.RELIABLE)
+
 REPLAY = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE)
 

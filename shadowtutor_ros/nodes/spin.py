@@ -19,6 +19,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from shadowtutor_ros.dds import active_profile, advice
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.nodes.managed import ManagedNode, StartError
 
 _START_ERRORS = (ShadowTutorError, InvalidParameterTypeException, InvalidParameterValueException,
                  FileNotFoundError, ValueError)
@@ -30,23 +31,25 @@ class WorkingNode(Node):
     def stop(self) -> None:
         """End that work, while the node can still publish and be answered; do nothing again."""
 
-    def report_dds(self) -> None:
-        """Say which DDS profile is in force, and warn if lost messages will hurt."""
-        profile = active_profile(get_rmw_implementation_identifier(), os.environ)
-        self.get_logger().info(f'DDS profile: {profile.name} {profile.path or ""}'.rstrip())
-        if (text := advice(profile)) is not None:
-            self.get_logger().warning(text)
-
     def destroy_node(self) -> None:
         self.stop()
         super().destroy_node()
 
 
+def report_dds(node: Node) -> None:
+    """Say which DDS profile is in force, and warn if lost messages will hurt."""
+    profile = active_profile(get_rmw_implementation_identifier(), os.environ)
+    node.get_logger().info(f'DDS profile: {profile.name} {profile.path or ""}'.rstrip())
+    if (text := advice(profile)) is not None:
+        node.get_logger().warning(text)
+
+
 def run(
-    make_node: Callable[[], WorkingNode], args: list[str] | None = None, threads: int = 4,
+    make_node: Callable[[], WorkingNode | ManagedNode], args: list[str] | None = None,
+    threads: int = 4,
 ) -> None:
     """
-    Spin ``make_node()`` until SIGINT or SIGTERM.
+    Spin ``make_node()`` until SIGINT or SIGTERM; start it first if it starts itself.
 
     A node that cannot start says why and exits with 1. rclpy's own signal handlers would end
     the context under the node's workers; ours let the workers end first.
@@ -58,6 +61,11 @@ def run(
         sys.exit(1)
     try:
         node = make_node()
+        if isinstance(node, ManagedNode) and node.autostart:
+            node.start()
+    except StartError:  # it has said why
+        rclpy.shutdown()
+        sys.exit(1)
     except _START_ERRORS as error:
         get_logger('shadowtutor').fatal(f'{type(error).__name__}: {error}')
         rclpy.shutdown()
@@ -74,7 +82,9 @@ def run(
         raise errors[0]
 
 
-def _spin_until_signal(executor: Executor, node: WorkingNode) -> list[Exception]:
+def _spin_until_signal(
+    executor: Executor, node: WorkingNode | ManagedNode,
+) -> list[Exception]:
     """Spin in a thread and wait for a signal in this one; return what a callback raised."""
     stopped = threading.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):

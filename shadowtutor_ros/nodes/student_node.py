@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-import math
 from pathlib import Path
 import socket
 import threading
@@ -12,58 +10,48 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.task import Future
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import StudentStatus
-from shadowtutor_msgs.srv import GetStudent
 import torch
 
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.engine import pick_precision
-from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
-from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
-from shadowtutor_ros.nodes.label_info import publish_label_info
+from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
+from shadowtutor_ros.nodes.first_student import FirstStudent
+from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link_node import LinkNode
 from shadowtutor_ros.nodes.mailbox import Mailbox
+from shadowtutor_ros.nodes.managed import ManagedNode
 from shadowtutor_ros.nodes.parameters import declare, keep_live
+from shadowtutor_ros.nodes.pictures import Pictures
 from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.placement import default_threads, parse_cpus, place_thread
-from shadowtutor_ros.nodes.spin import run, WorkingNode
+from shadowtutor_ros.nodes.spin import report_dds, run
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
-from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
+from shadowtutor_ros.nodes.topics import publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
-from shadowtutor_ros.runtime.student import (
-    Counters,
-    KeyFrameSettings,
-    student_from_update,
-    StudentLoop,
-)
+from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
 from shadowtutor_ros.transfer.path import PathEstimate
-from shadowtutor_ros.wire.errors import WireError
-from shadowtutor_ros.wire.images import compressed_to_bgr, image_from_array, image_to_bgr
-from shadowtutor_ros.wire.key_frame import JPEG
-from shadowtutor_ros.wire.messages import (
-    header_to_msg,
-    info_from_response,
-    stamp_from_msg,
-    stamp_to_msg,
-    update_from_msg,
-)
-from shadowtutor_ros.wire.piece_messages import MAX_UPDATE, update_from_bytes
+from shadowtutor_ros.wire.images import compressed_to_bgr, image_to_bgr
+from shadowtutor_ros.wire.messages import stamp_from_msg
+from shadowtutor_ros.wire.piece_messages import MAX_UPDATE
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
 
-class StudentNode(WorkingNode):
+class StudentNode(ManagedNode):
     """
     Subscribes to ``image``; publishes ``~/mask``, ``~/overlay`` and ``~/status``.
 
-    Callbacks only store; one worker thread owns the student and does the rest. The camera is
-    subscribed to once there are weights to segment with.
+    Callbacks only store; while the node is active and has weights, one worker thread owns the
+    student and does the rest, and the camera is subscribed to.
     """
 
     def __init__(self) -> None:
@@ -71,215 +59,205 @@ class StudentNode(WorkingNode):
         p = self._values = declare(self, STUDENT_PARAMETERS)
         self._settings = _settings_of(p)
         self._changed = False
-        self._device = pick_device(p['device'])
-        self._precision = pick_precision(p['precision'], self._device)
+        self._name = self.get_fully_qualified_name()
+        self._stream_id = p['stream_id'] or socket.gethostname() + self._name
+        self._pictures = Pictures(self)
+        self._labels = LabelInfoTopics(self)
+        self._status_publisher = publisher(self, StudentStatus, '~/status', qos.STATE)
+        self._diagnostics = StudentDiagnostics(self._name, _limits_of(p))
+        self._diagnostics_publisher = publisher(
+            self, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+        self._frames: Mailbox[Image | CompressedImage] = Mailbox()
+        self._rejected = 0
+        self._detail = ''
+        # Between transitions and the first student, which may come at any time.
+        self._lock = threading.RLock()
+        self._active = False
+        self._loop: StudentLoop | None = None
+        self._link: ActionLink | None = None
+        self._link_node: LinkNode | None = None
+        self._channel: PieceChannel | None = None
+        self._first: FirstStudent | None = None
+        self._camera: Subscription | None = None
+        self._worker: threading.Thread | None = None
+        keep_live(self, STUDENT_PARAMETERS, p, self._change)
+        self.create_timer(p['status_period'], self._diagnose)
+        report_dds(self)
+        self.report()
+
+    @property
+    def autostart(self) -> bool:
+        return bool(self._values['autostart'])
+
+    # -- transitions ---------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        p = self._values
+        device = pick_device(p['device'])
+        self._precision = pick_precision(p['precision'], device)
         self._cpus = parse_cpus(p['cpus'])
         torch.set_num_threads(p['threads'] or default_threads(self._cpus))
-        self._stream_id = p['stream_id'] or socket.gethostname() + self.get_fully_qualified_name()
-        self._mask_publisher = self.create_publisher(
-            Image, '~/mask', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
-        self._overlay_publisher = self.create_publisher(
-            Image, '~/overlay', qos.PICTURE, qos_overriding_options=qos.OVERRIDABLE)
-        self._status_publisher = self.create_publisher(
-            StudentStatus, '~/status', qos.STATE, qos_overriding_options=qos.OVERRIDABLE)
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._diagnostics = StudentDiagnostics(
-            self.get_fully_qualified_name(), lambda: p['max_stride'])
-        self._channel: PieceChannel | None = None
+        student = (load_checkpoint(Path(p['checkpoint']), device=device) if p['checkpoint']
+                   else None)
         if p['transfer'] == PIECES:
             self._link_node = LinkNode(self)
             self._channel = PieceChannel(
-                self._link_node.node, self.get_fully_qualified_name() + '/link', UP, DOWN,
-                MAX_UPDATE)
-        self._link = ActionLink(
-            self, p['tutor'] + '/distill', p['goal_timeout'], self._channel)
-        self._get_student = self.create_client(GetStudent, p['tutor'] + '/get_student')
-        self._pending: Any = None
-        self._progress = False
-        self._frames: Mailbox[Image | CompressedImage] = Mailbox()
-        self._loop: StudentLoop | None = None
-        self._newest_frame_id = ''
-        self._newest_stamp = 0
-        self._rejected = 0
-        self._detail = ''
-        self.report_dds()
-        keep_live(self, STUDENT_PARAMETERS, p, self._change)
-        self._worker = threading.Thread(target=self._work, name='student')
-        self.create_timer(p['status_period'], self._report)
-        if p['checkpoint']:
-            self._start(load_checkpoint(Path(p['checkpoint']), device=self._device), NO_SESSION, 0)
-        else:
-            self._detail = f"asks {p['tutor']} for the first student"
-            self._ask_timer = self.create_timer(0.5, self._ask_for_student)
-            self._retry_timer = self.create_timer(p['goal_timeout'], self._forget_request)
+                self._link_node.node, f'{self._name}/link', UP, DOWN, MAX_UPDATE)
+        self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel)
+        if student is not None:
+            self._take(student, NO_SESSION, 0)
+            return
 
-    def stop(self) -> None:
-        self._frames.close()
-        self._link.close()
-        if self._worker.is_alive():
-            self._worker.join()
+        def on_student(update: StudentUpdate, info: StudentInfo) -> None:
+            student = student_from_update(update, info, device)
+            with self._lock:
+                if first is self._first:
+                    first.close()
+                    self._first = None
+                    self._take(student, update.session_id, update.version)
+
+        self._detail = f"asks {p['tutor']} for the first student"
+        first = self._first = FirstStudent(
+            self, p['tutor'], self._stream_id, self._channel, p['goal_timeout'], on_student,
+            self._on_refused)
+
+    def activate(self) -> None:
+        with self._lock:
+            self._active = True
+            self._begin()
+
+    def deactivate(self) -> None:
+        with self._lock:
+            self._active = False
+            if self._camera is not None:
+                self.destroy_subscription(self._camera)
+                self._camera = None
+            self._frames.close()
+            worker, self._worker = self._worker, None
+        while worker is not None and worker.is_alive():
+            if self._link is not None:
+                self._link.give_up()
+            worker.join(0.1)
+
+    def clean_up(self) -> None:
+        with self._lock:
+            first, self._first = self._first, None
+            self._loop = None
+            self._detail = ''
+        if first is not None:
+            first.close()
+        if self._link is not None:
+            self._link.close()
+            self._link = None
         if self._channel is not None:
             self._channel.close()
-            self._link_node.close()
             self._channel = None
+        if self._link_node is not None:
+            self._link_node.close()
+            self._link_node = None
 
-    # -- start ---------------------------------------------------------------------------------
+    # -- from the first student to the first frame ----------------------------------------------
 
-    def _ask_for_student(self) -> None:
-        if self._pending is None and self._get_student.service_is_ready():
-            future = self._get_student.call_async(GetStudent.Request(
-                stream_id=self._stream_id, link=self._channel.link if self._channel else ''))
-            self._pending = future
-            self._progress = False
-            future.add_done_callback(self._on_first_student)
-
-    def _forget_request(self) -> None:
-        """Let a request be asked again when nothing came of it since the last look."""
-        if self._pending is not None and not self._progress:
-            self._get_student.remove_pending_request(self._pending)
-            self._pending = None
-        self._progress = False
-
-    def _on_first_student(self, future: Future) -> None:
-        if self._loop is not None or future is not self._pending:
-            return
-        try:
-            response = future.result()
-            if not response.success:
-                raise WireError(response.message)
-            info = info_from_response(response)
-            if self._channel is not None and response.transfer:
-                self._progress = True
-                self._channel.expect(response.transfer, partial(
-                    self._on_student_pieces, future, info), self._on_progress)
-                return
-            self._begin(update_from_msg(response.student), info)
-        except WireError as error:
-            self._refuse(error)
-
-    def _on_progress(self) -> None:
-        self._progress = True
-
-    def _on_student_pieces(self, future: Future, info: StudentInfo, data: bytes) -> None:
-        if self._loop is not None or future is not self._pending:
-            return
-        try:
-            self._begin(update_from_bytes(data), info)
-        except WireError as error:
-            self._refuse(error)
-
-    def _refuse(self, error: WireError) -> None:
-        self._detail = f'first student refused: {error}'
+    def _on_refused(self, reason: str) -> None:
+        self._detail = f'first student refused: {reason}'
         self.get_logger().error(self._detail, throttle_duration_sec=10.0)
-        self._pending = None
 
-    def _begin(self, update: StudentUpdate, info: StudentInfo) -> None:
-        student = student_from_update(update, info, self._device)
-        self.destroy_timer(self._ask_timer)
-        self.destroy_timer(self._retry_timer)
-        self._start(student, update.session_id, update.version)
-
-    def _start(self, student: Student, session_id: int, version: int) -> None:
-        p = self._values
-        self._detail = ''
+    def _take(self, student: Student, session_id: int, version: int) -> None:
+        assert self._link is not None
         student.precision = self._precision
         schedule, key_frames, limits = self._settings
+        self._detail = ''
         self._loop = StudentLoop(
             student, Scheduler(schedule), self._link, self._stream_id, key_frames, session_id,
             version, LinkPolicy(limits) if limits else None)
-        publish_label_info(self, student.info)
-        self._worker.start()
-        compressed = p['image_transport'] == 'compressed'
-        self.create_subscription(
-            CompressedImage if compressed else Image,
-            'image/compressed' if compressed else 'image',
-            self._frames.put, qos.CAMERA, qos_overriding_options=qos.OVERRIDABLE)
+        self._labels.publish(student.info)
         self.get_logger().info(
-            f'{self._stream_id}: runs version {version} with {len(student.info.class_names)} '
+            f'{self._stream_id}: has version {version} with {len(student.info.class_names)} '
             f'classes on {student.device} in {student.precision}')
-        self._publish_status()
+        self._begin()
+        self.report()
+
+    def _begin(self) -> None:
+        """Subscribe and work, if the node is active and has weights."""
+        loop = self._loop
+        if loop is None or not self._active:
+            return
+        self._frames.reopen()
+        self._worker = threading.Thread(target=self._work, args=(loop,), name='student')
+        self._worker.start()
+        compressed = self._values['image_transport'] == 'compressed'
+        self._camera = subscription(
+            self, CompressedImage if compressed else Image,
+            'image/compressed' if compressed else 'image', self._frames.put, qos.CAMERA)
 
     def _change(self, values: dict[str, Any]) -> None:
         """Take other parameters; the worker uses them from the next frame on."""
         settings = _settings_of(values)
+        self._diagnostics.limits = _limits_of(values)
         if settings != self._settings:
             self._settings = settings
             self._changed = True
 
     # -- every frame, in the worker thread -----------------------------------------------------
 
-    def _work(self) -> None:
+    def _work(self, loop: StudentLoop) -> None:
         try:
             place_thread(self._cpus, self._values['nice'])
         except OSError as error:
             self.get_logger().warning(f'parameters cpus and nice have no effect: {error}')
         while (msg := self._frames.take()) is not None:
             try:
-                self._segment(msg)
+                self._segment(loop, msg)
                 self._detail = ''
             except Exception as error:  # the robot must go on, whatever one frame did
                 self._rejected += 1
                 self._detail = f'{type(error).__name__}: {error}'
                 self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
-                self._publish_status()
+                self.report()
 
-    def _segment(self, msg: Image | CompressedImage) -> None:
-        assert self._loop is not None
-        loop, counters = self._loop, self._loop.counters
+    def _segment(self, loop: StudentLoop, msg: Image | CompressedImage) -> None:
+        counters = loop.counters
         if self._changed:
             self._changed = False
             loop.change(*self._settings)
         frame = image_to_bgr(msg) if isinstance(msg, Image) else compressed_to_bgr(msg)
-        stamp = stamp_from_msg(msg.header.stamp)
-        before, failures = _events(counters), counters.failures
-        mask = loop.segment(frame, stamp, msg.header.frame_id)
-        self._newest_stamp, self._newest_frame_id = stamp, msg.header.frame_id
-        self._publish_pictures(msg, frame, mask)
+        before, failures = events(counters), counters.failures
+        mask = loop.segment(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
+        self._pictures.publish(msg.header, frame, mask, loop.student.info.class_colours,
+                               self._values['overlay_opacity'])
         loop.settle()
         if counters.failures > failures:
             self.get_logger().warning(f'key frame failed: {counters.detail}')
-        if _events(counters) != before:
-            self._publish_status()
-
-    def _publish_pictures(self, msg: Image | CompressedImage, frame: Frame, mask: Mask) -> None:
-        assert self._loop is not None
-        self._mask_publisher.publish(image_from_array(mask, 'mono8', msg.header))
-        if self._overlay_publisher.get_subscription_count():
-            painted = overlay(frame, mask, self._loop.student.info.class_colours,
-                              self._values['overlay_opacity'])
-            self._overlay_publisher.publish(
-                image_from_array(painted[..., ::-1], 'rgb8', msg.header))
+        if events(counters) != before:
+            self.report()
 
     # -- status --------------------------------------------------------------------------------
 
-    def _report(self) -> None:
-        diagnostics = self._diagnostics.of(self._publish_status(), time.monotonic())
+    def report(self) -> None:
+        self._publish_status()
+
+    def _diagnose(self) -> None:
+        diagnostics = self._diagnostics.of(
+            self._publish_status(), time.monotonic(), self.problem)
         diagnostics.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostics)
 
     def _publish_status(self) -> StudentStatus:
-        status = StudentStatus(
-            header=header_to_msg(self._newest_stamp, self._newest_frame_id),
-            stream_id=self._stream_id, state=StudentStatus.WAITING, detail=self._detail,
-            staleness_seconds=math.nan, initial_metric=math.nan, metric=math.nan,
-            inference_ms=math.nan, turnaround_ms=math.nan, queue_ms=math.nan,
-            teacher_ms=math.nan, training_ms=math.nan,
-            goodput_kbps=math.nan, round_trip_ms=math.nan, frames_dropped=self._frames.dropped,
-            frames_rejected=self._rejected)
-        if self._loop is not None:
-            _fill_status(status, self._loop)
-            self._fill_link(status, self._loop)
+        loop, channel = self._loop, self._channel
+        if loop is None:
+            status = empty_status(StudentStatus.WAITING)
+        else:
+            status = status_of(loop, channel.path if channel is not None else PathEstimate(),
+                               self._values['goal_timeout'])
+        details = [self._detail, status.detail]
+        if not self._active:
+            status.state = StudentStatus.INACTIVE
+            details = [self.phase, self.problem, *details]
+        status.detail = '; '.join(filter(None, details))
+        status.stream_id = self._stream_id
+        status.frames_dropped, status.frames_rejected = self._frames.dropped, self._rejected
         self._status_publisher.publish(status)
         return status
-
-    def _fill_link(self, status: StudentStatus, loop: StudentLoop) -> None:
-        policy, path = loop.policy, self._channel.path if self._channel else PathEstimate()
-        status.timeout = policy.timeout if policy else self._values['goal_timeout']
-        status.goodput_kbps = 8e-3 * policy.goodput if policy else math.nan
-        status.stride_floor = loop.scheduler.floor
-        status.jpeg_quality = loop.quality if self._values['key_frame_format'] == JPEG else 0
-        status.round_trip_ms = math.nan if path.srtt is None else 1e3 * path.srtt
-        status.pieces_sent, status.pieces_repeated = path.sent, path.repeated
 
 
 def _settings_of(
@@ -293,32 +271,8 @@ def _settings_of(
     return schedule, key_frames, limits if p['adaptive'] and p['policy'] == LIVE else None
 
 
-def _events(counters: Counters) -> tuple[int, int, int]:
-    return counters.key_frames, counters.updates_applied, counters.failures
-
-
-def _fill_status(status: StudentStatus, loop: StudentLoop) -> None:
-    counters = loop.counters
-    status.state = StudentStatus.RUNNING
-    if counters.failed:
-        status.link = StudentStatus.LINK_FAILED
-    elif loop.scheduler.outstanding:
-        status.link = StudentStatus.LINK_BUSY
-    else:
-        status.link = StudentStatus.LINK_IDLE
-    status.detail = '; '.join(filter(None, (status.detail, counters.detail)))
-    status.session_id, status.version = loop.session_id, loop.version
-    status.staleness_frames, status.staleness_seconds = loop.staleness()
-    status.stride = loop.scheduler.stride
-    status.initial_metric, status.metric = counters.initial_metric, counters.metric
-    status.steps = counters.steps
-    status.key_frame_stamp = stamp_to_msg(counters.key_frame_stamp)
-    status.frames_processed = counters.frames
-    for name in ('inference', 'turnaround', 'queue', 'teacher', 'training'):
-        setattr(status, f'{name}_ms', getattr(counters, f'{name}_seconds') * 1e3)
-    for name in ('key_frames', 'updates_applied', 'updates_rejected', 'failures',
-                 'distillation_steps', 'bytes_up', 'bytes_down'):
-        setattr(status, name, getattr(counters, name))
+def _limits_of(p: dict[str, Any]) -> DiagnosticLimits:
+    return DiagnosticLimits(p['warn_metric'], p['warn_staleness'], p['error_failures'])
 
 
 def main(args: list[str] | None = None) -> Any:

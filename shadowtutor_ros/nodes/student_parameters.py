@@ -2,6 +2,7 @@
 """The parameters of the student node."""
 
 from shadowtutor_ros.model.engine import AUTO, PRECISIONS
+from shadowtutor_ros.nodes.common_parameters import AUTOSTART, ERROR_FAILURES, STATUS_PERIOD
 from shadowtutor_ros.nodes.parameters import Parameter
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
 from shadowtutor_ros.wire.key_frame import FORMATS, JPEG
@@ -45,6 +46,9 @@ STUDENT_PARAMETERS = (
               'to what the link can do; the parameters are then the best that is tried.',
               live=True),
     Parameter('overlay_opacity', 0.5, 'Opacity of the classes in ~/overlay.', 0.0, 1.0, live=True),
-    Parameter('status_period', 1.0, 'Seconds between ~/status messages when nothing happens.',
-              0.05, 60.0),
+    Parameter('warn_metric', 0.5, 'mIoU (0-1) of the last key frame below which /diagnostics '
+              'says WARN.', 0.0, 1.0, live=True),
+    Parameter('warn_staleness', 128, 'Age of the weights in frames above which /diagnostics '
+              'says WARN.', 1, 1_000_000, live=True),
+    ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

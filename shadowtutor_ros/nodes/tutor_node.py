@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import math
 from pathlib import Path
+import threading
 import time
 from typing import Any
 
@@ -12,6 +15,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from shadowtutor_msgs.action import Distill
+from shadowtutor_msgs.msg import Lesson
 from shadowtutor_msgs.srv import GetStudent
 import torch
 
@@ -19,12 +23,16 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
-from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.label_info import LabelInfoTopics
+from shadowtutor_ros.nodes.managed import ManagedNode
 from shadowtutor_ros.nodes.parameters import declare, keep_live
-from shadowtutor_ros.nodes.spin import run, WorkingNode
+from shadowtutor_ros.nodes.spin import report_dds, run
 from shadowtutor_ros.nodes.stream_channels import collect, MAX_KEY_FRAME, StreamChannels
+from shadowtutor_ros.nodes.topics import publisher
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
+from shadowtutor_ros.nodes.tutor_status import TutorStatusTopics
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.tutor import (
     MAX_STREAM_ID,
@@ -38,8 +46,10 @@ from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.errors import WireError
+from shadowtutor_ros.wire.images import lesson_to_msg
 from shadowtutor_ros.wire.messages import fill_info, key_frame_from_goal, update_to_msg
 from shadowtutor_ros.wire.piece_messages import update_to_bytes
+from shadowtutor_ros.wire.update import StudentUpdate
 
 _FEEDBACK_PERIOD = 0.2  # seconds; feedback takes bytes, and one sign of life is enough
 _PIECES_TIMEOUT = 10.0  # seconds without a piece
@@ -52,16 +62,38 @@ class _Cancelled(Exception):
     """The robot gave the goal up."""
 
 
-class _Stopping(Exception):
-    """The node ends."""
+class NotActive(TutorError):
+    """The node is not active, or no longer."""
 
 
-class TutorNode(WorkingNode):
-    """Serves the action ``~/distill`` and the service ``~/get_student``."""
+class TutorNode(ManagedNode):
+    """Serves the action ``~/distill`` and the service ``~/get_student`` while it is active."""
 
     def __init__(self) -> None:
         super().__init__('tutor')
-        p = declare(self, TUTOR_PARAMETERS)
+        self._values = declare(self, TUTOR_PARAMETERS)
+        self._active = False
+        self._running = 0  # goals being worked on
+        self._changed = threading.Condition()
+        self._tutor: Tutor | None = None
+        self._channels: StreamChannels | None = None
+        self._server: ActionServer | None = None
+        self._labels = LabelInfoTopics(self)
+        self._lessons = publisher(self, Lesson, '~/lessons', qos.LESSONS)
+        self._status = TutorStatusTopics(self, self._values['error_failures'])
+        keep_live(self, TUTOR_PARAMETERS, self._values, self._change)
+        self.create_timer(self._values['status_period'], self.report)
+        report_dds(self)
+        self.report()
+
+    @property
+    def autostart(self) -> bool:
+        return bool(self._values['autostart'])
+
+    # -- transitions ---------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        p = self._values
         device = pick_device(p['device'])
         if p['threads']:
             torch.set_num_threads(p['threads'])
@@ -77,7 +109,36 @@ class TutorNode(WorkingNode):
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
             p['max_streams'], p['idle_timeout']))
         self._channels = StreamChannels(self, self._tutor)
-        self._stopping = False
+        self._labels.publish(info)
+        self._status.begin(teacher.name, device)
+        self._serve()
+        self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
+
+    def activate(self) -> None:
+        with self._changed:
+            self._active = True
+
+    def deactivate(self) -> None:
+        """End what is being taught, so that the robots hear of it."""
+        with self._changed:
+            self._active = False
+            self._changed.wait_for(lambda: not self._running)
+
+    def clean_up(self) -> None:
+        self._tutor = None
+        if self._channels is not None:
+            self._channels.close()
+            self._channels = None
+
+    def destroy_node(self) -> None:
+        if self._server is not None:
+            self._server.destroy()
+        super().destroy_node()
+
+    def _serve(self) -> None:
+        """Offer action and service for good: an inactive tutor refuses, it is not silent."""
+        if self._server is not None:
+            return
         callbacks = ReentrantCallbackGroup()
         self._server = ActionServer(
             self, Distill, '~/distill', self._distill, callback_group=callbacks,
@@ -87,36 +148,47 @@ class TutorNode(WorkingNode):
             result_timeout=10)
         self.create_service(
             GetStudent, '~/get_student', self._first_student, callback_group=callbacks)
-        keep_live(self, TUTOR_PARAMETERS, p, lambda values: self._tutor.change(
-            _distill_settings(values)))
-        self.report_dds()
-        self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
 
-    def stop(self) -> None:
-        if not self._stopping:
-            self._stopping = True
-            self._channels.close()
+    def _change(self, values: dict[str, Any]) -> None:
+        settings = _distill_settings(values)
+        if self._tutor is not None:
+            self._tutor.change(settings)
+        self._status.limit(values['error_failures'])
 
-    def destroy_node(self) -> None:
-        self._server.destroy()
-        super().destroy_node()
+    @contextmanager
+    def _working(self) -> Iterator[tuple[Tutor, StreamChannels]]:
+        """Keep the node from being deactivated; raise NotActive if it is not active."""
+        with self._changed:
+            if not self._active or self._tutor is None or self._channels is None:
+                raise NotActive(f'the tutor is {self.phase}')
+            self._running += 1
+            mine = self._tutor, self._channels
+        try:
+            yield mine
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    # -- requests ------------------------------------------------------------------------------
 
     def _first_student(
         self, request: GetStudent.Request, response: GetStudent.Response,
     ) -> GetStudent.Response:
         try:
-            update = self._tutor.first_student(request.stream_id)
-            if request.link:
-                channel = self._channels.of(request.stream_id, request.link)
-                response.transfer = channel.send(update_to_bytes(update))
-            else:
-                response.student = update_to_msg(update)
+            with self._working() as (tutor, channels):
+                update = tutor.first_student(request.stream_id)
+                if request.link:
+                    channel = channels.of(request.stream_id, request.link)
+                    response.transfer = channel.send(update_to_bytes(update))
+                else:
+                    response.student = update_to_msg(update)
         except (TutorError, WireError) as error:
             response.message = f'{type(error).__name__}: {error}'
             self.get_logger().warning(f'{request.stream_id!r}: {response.message}')
             return response
         self.get_logger().info(f'{request.stream_id}: gets version {update.version}')
-        return fill_info(response, self._tutor.info)
+        return fill_info(response, tutor.info)
 
     def _consider(self, goal: Distill.Goal) -> GoalResponse:
         size = len(goal.key_frame.data)
@@ -136,8 +208,8 @@ class TutorNode(WorkingNode):
         def check() -> None:
             if goal.is_cancel_requested:
                 raise _Cancelled
-            if self._stopping:
-                raise _Stopping('the tutor shuts down')
+            if not self._active:
+                raise NotActive('the tutor was deactivated')
 
         def report(progress: Progress) -> None:
             nonlocal told, phase
@@ -151,21 +223,25 @@ class TutorNode(WorkingNode):
                 loss=progress.loss))
 
         try:
-            channel = self._channels.of(request.stream_id, request.link) if request.link else None
-            image = (collect(channel, request.transfer, _PIECES_TIMEOUT, check)
-                     if channel is not None else None)
-            update = self._tutor.distill(key_frame_from_goal(request, image), report)
-            result = Distill.Result()
-            if channel is None:
-                result.update = update_to_msg(update)
-            else:
-                result.transfer = channel.send(update_to_bytes(update))
+            with self._working() as (tutor, channels):
+                channel = channels.of(request.stream_id, request.link) if request.link else None
+                image = (collect(channel, request.transfer, _PIECES_TIMEOUT, check)
+                         if channel is not None else None)
+                watched = self._lessons.get_subscription_count() > 0
+                update = tutor.distill(key_frame_from_goal(request, image), report,
+                                       self._show if watched else None)
+                result = Distill.Result()
+                if channel is None:
+                    result.update = update_to_msg(update)
+                else:
+                    result.transfer = channel.send(update_to_bytes(update))
         except _Cancelled:
             goal.canceled()
             return Distill.Result(message='cancelled')
         except Exception as error:  # one bad key frame must not take the tutor down
             return self._abort(goal, name, error)
         goal.succeed()
+        self._status.on_taught()
         self.get_logger().debug(
             f'{name}: mIoU {update.initial_metric:.3f} to {update.metric:.3f} '
             f'in {update.steps} steps')
@@ -174,8 +250,17 @@ class TutorNode(WorkingNode):
     def _abort(self, goal: ServerGoalHandle, name: str, error: Exception) -> Distill.Result:
         message = f'{type(error).__name__}: {error}'
         self.get_logger().error(f'{name}: {message}')
+        self._status.on_failure(f'{name}: {message}')
         goal.abort()
         return Distill.Result(message=message)
+
+    # -- for those who look on -----------------------------------------------------------------
+
+    def _show(self, update: StudentUpdate, frame: Frame, label: Mask, mask: Mask) -> None:
+        self._lessons.publish(lesson_to_msg(update, frame, label, mask))
+
+    def report(self) -> None:
+        self._status.publish(self._tutor, '' if self._active else self.phase, self.problem)
 
 
 def _distill_settings(p: dict[str, Any]) -> DistillSettings:

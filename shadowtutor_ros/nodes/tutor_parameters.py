@@ -3,6 +3,7 @@
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import GROUPS
+from shadowtutor_ros.nodes.common_parameters import AUTOSTART, ERROR_FAILURES, STATUS_PERIOD
 from shadowtutor_ros.nodes.parameters import Parameter
 from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
@@ -44,4 +45,5 @@ TUTOR_PARAMETERS = (
     Parameter('max_streams', 8, 'Streams taught at the same time at most.', 1, 1024),
     Parameter('idle_timeout', 600.0, 'Seconds after which an idle stream may lose its place to '
               'a new one.', 0.0, 1e6),
+    ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

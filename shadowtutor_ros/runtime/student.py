@@ -115,6 +115,7 @@ class StudentLoop:
         self._key_frame = _Moment(0, 0)
         self._learnt_on: _Moment | None = None
         self._newest = _Moment(0, 0)
+        self.frame_id = ''
 
     def segment(self, frame: Frame, stamp: int = 0, frame_id: str = '') -> Mask:
         """
@@ -128,6 +129,7 @@ class StudentLoop:
         self._segmented_at = now
         self.counters.frames += 1
         self._newest = _Moment(self.counters.frames, stamp)
+        self.frame_id = frame_id
         if self.scheduler.on_frame():
             self._send(frame, stamp, frame_id)
         started = time.perf_counter()
@@ -180,8 +182,15 @@ class StudentLoop:
             self.policy.change(limits)
 
     @property
+    def stamp(self) -> int:
+        """The newest frame's stamp in nanoseconds."""
+        return self._newest.stamp
+
+    @property
     def quality(self) -> int:
-        """The JPEG quality of the next key frame."""
+        """The JPEG quality of the next key frame; 0 when it will be no JPEG."""
+        if self._key_frames.format != JPEG:
+            return 0
         return self._key_frames.quality if self.policy is None else self.policy.quality
 
     def _send(self, frame: Frame, stamp: int, frame_id: str) -> None:

@@ -13,9 +13,10 @@ import time
 
 from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.distill.trainer import Lesson
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.groups import FULL
-from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.teacher.protocol import Teacher
 from shadowtutor_ros.wire.delta import DELTA
 from shadowtutor_ros.wire.encoder import Encoder, WeightSettings
@@ -65,6 +66,9 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
+# Of a lesson: the update, the HxWx3 BGR frame, the teacher's and the student's HxW class ids.
+OnLesson = Callable[[StudentUpdate, Frame, Mask, Mask], None]
+
 
 @dataclass(frozen=True)
 class TutorSettings:
@@ -76,11 +80,35 @@ class TutorSettings:
     idle_timeout: float = 600.0
 
 
+@dataclass(frozen=True)
+class StreamReport:
+    """A stream with a session; metrics of its last key frame, mIoU 0-1, NaN before the first."""
+
+    stream_id: str
+    version: int
+    key_frames: int
+    initial_metric: float
+    metric: float
+    steps: int
+    idle_seconds: float
+
+
+@dataclass(frozen=True)
+class TutorReport:
+    """Key frames ``queued`` now, and seconds spent teaching since the tutor was made."""
+
+    queued: int
+    teaching_seconds: float
+    streams: tuple[StreamReport, ...]
+
+
 @dataclass
 class _Stream:
     session: Session
     encoder: Encoder
     last_used: float
+    key_frames: int = 0
+    lesson: Lesson = field(default_factory=lambda: Lesson(FULL, math.nan, math.nan, 0))
 
 
 class Tutor:
@@ -97,6 +125,8 @@ class Tutor:
         self._streams: dict[str, _Stream] = {}
         self._newest: dict[str, KeyFrame] = {}
         self._work = threading.Lock()
+        self._teaching_seconds = 0.0
+        self._teaching_since: float | None = None
 
     @property
     def info(self) -> StudentInfo:
@@ -131,27 +161,55 @@ class Tutor:
                 stream.session.renew()
             return self._encode(stream, FULL, None, stream_id)
 
+    def report(self) -> TutorReport:
+        """Return what the tutor does at the moment; never waits for the teaching."""
+        now = time.monotonic()
+        since = self._teaching_since
+        return TutorReport(
+            len(self._newest), self._teaching_seconds + (0.0 if since is None else now - since),
+            tuple(StreamReport(
+                stream_id, stream.session.version, stream.key_frames,
+                stream.lesson.initial_metric, stream.lesson.metric, stream.lesson.steps,
+                now - stream.last_used) for stream_id, stream in list(self._streams.items())))
+
     def distill(
         self, key_frame: KeyFrame, on_progress: OnProgress | None = None,
+        on_lesson: OnLesson | None = None,
     ) -> StudentUpdate:
         """
         Label one key frame, teach the stream's student and return what the robot needs.
 
-        Raise TutorError, TeacherError or WireError; whatever ``on_progress`` raises ends the
-        work too. The session then keeps the best weights found so far.
+        ``on_lesson`` costs the student's inference: give it for those who look on. Raise
+        TutorError, TeacherError or WireError; whatever ``on_progress`` raises ends the work too.
+        The session then keeps the best weights found so far.
         """
         report = on_progress or (lambda progress: None)
         arrived = time.monotonic()
         self._newest[key_frame.stream_id] = key_frame
-        report(Progress(Phase.QUEUED))
-        with self._work:
-            if self._newest.get(key_frame.stream_id) is not key_frame:
-                raise Superseded(f'key frame {key_frame.sequence} of {key_frame.stream_id!r}: '
-                                 'a newer one came before its turn')
+        try:
+            report(Progress(Phase.QUEUED))
+            with self._work:
+                if self._newest.get(key_frame.stream_id) is not key_frame:
+                    raise Superseded(
+                        f'key frame {key_frame.sequence} of {key_frame.stream_id!r}: '
+                        'a newer one came before its turn')
+                self._dequeue(key_frame)
+                return self._teach(key_frame, arrived, report, on_lesson)
+        finally:
+            self._dequeue(key_frame)
+
+    def _dequeue(self, key_frame: KeyFrame) -> None:
+        if self._newest.get(key_frame.stream_id) is key_frame:
             del self._newest[key_frame.stream_id]
+
+    def _teach(
+        self, key_frame: KeyFrame, arrived: float, report: OnProgress,
+        on_lesson: OnLesson | None,
+    ) -> StudentUpdate:
+        started = self._teaching_since = time.monotonic()
+        try:
             stream = self._stream(key_frame.stream_id)
             session = stream.session
-            started = time.monotonic()
             report(Progress(Phase.LABELLING))
             frame = decode_frame(key_frame.encoded)
             labelling = self._teacher.label(frame, key_frame.stamp * 1e-9)
@@ -165,16 +223,24 @@ class Tutor:
             except ValueError as error:
                 raise BadLabel(f'{self._teacher.name}: {error}') from error
             trained = time.monotonic()
+            stream.lesson = lesson
+            stream.key_frames += 1
             group = session.group_for(
                 key_frame.session_id, key_frame.student_version, lesson.group)
             base = (key_frame.student_version if key_frame.session_id == session.session_id
                     else None)
-            return self._encode(
+            update = self._encode(
                 stream, group, base, key_frame.stream_id,
                 sequence=key_frame.sequence, stamp=key_frame.stamp, frame_id=key_frame.frame_id,
                 initial_metric=lesson.initial_metric, metric=lesson.metric, steps=lesson.steps,
                 queue_time=started - arrived, teacher_time=labelled - started,
                 training_time=trained - labelled)
+            if on_lesson is not None:
+                on_lesson(update, frame, labelling.class_ids, session.student.segment(frame))
+            return update
+        finally:
+            self._teaching_since = None
+            self._teaching_seconds += time.monotonic() - started
 
     def _stream(self, stream_id: str) -> _Stream:
         if not 1 <= len(stream_id) <= MAX_STREAM_ID:

@@ -10,12 +10,16 @@ from cv_bridge import CvBridge
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
+from shadowtutor_msgs.msg import Lesson
 from std_msgs.msg import Header
 
 from shadowtutor_ros.wire.errors import BadImage, BadKeyFrame
-from shadowtutor_ros.wire.key_frame import decode_frame, EncodedFrame
+from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame, EncodedFrame, JPEG, PNG
+from shadowtutor_ros.wire.messages import header_to_msg
+from shadowtutor_ros.wire.update import StudentUpdate
 
 _BRIDGE = CvBridge()
+_VIEW_QUALITY = 80  # of JPEGs that are only looked at
 
 # Bytes per pixel of the encodings that are understood.
 _PIXEL_BYTES = {'bgr8': 3, 'rgb8': 3, 'bgra8': 4, 'rgba8': 4, 'mono8': 1,
@@ -75,6 +79,32 @@ def image_from_array(pixels: NDArray[np.uint8], encoding: str, header: Header) -
     return Image(header=header, height=height, width=width, encoding=encoding,
                  is_bigendian=0, step=pixels.nbytes // height,
                  data=array('B', pixels.tobytes()))
+
+
+def compressed_from_array(
+    pixels: NDArray[np.uint8], format_: str, header: Header,
+) -> CompressedImage:
+    """Return HxW uint8 class ids or an HxWx3 BGR image as jpeg or png, as image_transport does."""
+    encoding = 'mono8' if pixels.ndim == 2 else 'bgr8'
+    return CompressedImage(
+        header=header, format=f'{encoding}; {format_} compressed {encoding}',
+        data=array('B', encode_frame(pixels, format_, _VIEW_QUALITY).data))
+
+
+def lesson_to_msg(
+    update: StudentUpdate, frame: NDArray[np.uint8], label: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+) -> Lesson:
+    """Return what people see of a lesson: HxWx3 BGR frame, teacher's and student's class ids."""
+    header = header_to_msg(update.stamp, update.frame_id)
+    return Lesson(
+        header=header, stream_id=update.stream_id, sequence=update.sequence,
+        version=update.version, initial_metric=update.initial_metric, metric=update.metric,
+        steps=update.steps,
+        **{name: CompressedImage(header=header, format=format_, data=array(
+            'B', encode_frame(pixels, format_, _VIEW_QUALITY).data))
+           for name, format_, pixels in (
+               ('key_frame', JPEG, frame), ('label', PNG, label), ('mask', PNG, mask))})
 
 
 def _without_padding(msg: Image, row: int) -> Image:

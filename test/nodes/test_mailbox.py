@@ -25,3 +25,14 @@ def test_closing_lets_a_waiting_reader_go() -> None:
     assert taken == [None]
     mailbox.put(1)
     assert mailbox.take() is None
+
+
+def test_a_reopened_mailbox_has_nothing_of_before() -> None:
+    mailbox: Mailbox[int] = Mailbox()
+    mailbox.put(1)
+    mailbox.close()
+    mailbox.put(2)
+    mailbox.reopen()
+    mailbox.put(3)
+    assert mailbox.take() == 3
+    assert mailbox.dropped == 0

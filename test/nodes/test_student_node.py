@@ -21,7 +21,7 @@ from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes.student_node import StudentNode
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.wire.images import image_from_array, image_to_bgr
+from shadowtutor_ros.wire.images import compressed_to_bgr, image_from_array, image_to_bgr
 from shadowtutor_ros.wire.messages import header_to_msg
 
 pytestmark = pytest.mark.ros
@@ -86,6 +86,7 @@ def camera(
     rclpy.init(args=arguments, domain_id=domain_id)
     with Collector('/student', domain_id) as collector:
         node, publisher = StudentNode(), rclpy.create_node('camera', use_global_arguments=False)
+        node.start()
         camera = Camera(publisher, collector, type_, topic)
         executor = MultiThreadedExecutor(2)
         executor.add_node(node)
@@ -125,25 +126,39 @@ def test_bad_images_are_counted_and_the_next_good_one_is_segmented(
     np.testing.assert_array_equal(camera.mask_of(image(rgba, 'rgba8')), expected)
 
 
-def test_the_overlay_is_made_for_who_asks_with_the_images_header(
-    camera: Camera, student: Student, scene: Scene,
+@pytest.mark.parametrize('topic', ['overlay', 'overlay/compressed', 'mask/compressed'])
+def test_a_picture_is_made_for_who_asks_with_the_images_header(
+    camera: Camera, student: Student, scene: Scene, topic: str,
 ) -> None:
-    received: queue.Queue[Image] = queue.Queue()
+    received: queue.Queue[Image | CompressedImage] = queue.Queue()
     node = camera.node
-    node.create_subscription(Image, '/student/overlay', received.put, 1)
+    type_ = CompressedImage if topic.endswith('compressed') else Image
+    node.create_subscription(type_, f'/student/{topic}', received.put, 1)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while node.count_publishers('/student/overlay') == 0:
+    while node.count_publishers(f'/student/{topic}') == 0:
         executor.spin_once(0.1)
     frame = scene.frames[0]
-    expected = overlay(frame, student.segment(frame), student.info.class_colours, 0.5)
     while received.empty():  # until the publisher has seen the subscription
         stamp = camera.send(image(frame, 'bgr8'))
         executor.spin_once(0.5)
     msg = received.get()
-    assert (msg.encoding, msg.header.frame_id) == ('rgb8', 'camera')
+    assert msg.header.frame_id == 'camera'
     assert 0 < msg.header.stamp.nanosec <= stamp
-    np.testing.assert_array_equal(image_to_bgr(msg), expected)
+    mask = student.segment(frame)
+    painted = overlay(frame, mask, student.info.class_colours, 0.5)
+    if topic == 'overlay':
+        assert msg.encoding == 'rgb8'
+        np.testing.assert_array_equal(image_to_bgr(msg), painted)
+    elif topic == 'overlay/compressed':
+        assert msg.format == 'bgr8; jpeg compressed bgr8'
+        jpeg = cv2.imencode('.jpg', painted, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+        np.testing.assert_array_equal(
+            compressed_to_bgr(msg), cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    else:
+        assert msg.format == 'mono8; png compressed mono8'
+        decoded = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(decoded, mask)
     executor.shutdown()
 
 

@@ -1,105 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tutor, student and replay as processes of their own, over DDS."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 import queue
 import signal
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
-from scene import Scene
-from shadowtutor_msgs.msg import ClassMap, StudentStatus
+from shadowtutor_msgs.msg import ClassMap, Lesson, StudentStatus, TutorStatus
+from system import START, System
 import torch
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
-from shadowtutor_ros.harness.collector import Collector, LOSSLESS
 from shadowtutor_ros.harness.processes import NodeProcess, ProcessDied
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
-from shadowtutor_ros.nodes.qos import STATE
+from shadowtutor_ros.nodes.qos import LESSONS, STATE
 from shadowtutor_ros.runtime.link import LocalLink
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.wire.encoder import WeightSettings
+from shadowtutor_ros.wire.messages import stamp_from_msg
 
 pytestmark = pytest.mark.ros
-
-CAMERA, MASK = '/camera', '/student/mask'
-START = 60.0  # seconds that a process may take to be there on a busy machine
-LOSSLESS_STUDENT = {
-    **{f'qos_overrides.{CAMERA}.subscription.{k}': v for k, v in LOSSLESS.items()},
-    **{f'qos_overrides.{MASK}.publisher.{k}': v for k, v in LOSSLESS.items()}}
-LOSSLESS_REPLAY = {
-    **{f'qos_overrides.{CAMERA}.publisher.{k}': v for k, v in LOSSLESS.items()},
-    **{f'qos_overrides.{MASK}.subscription.{k}': v for k, v in LOSSLESS.items()}}
-
-
-@dataclass
-class System:
-    """Starts nodes and sees what the student publishes."""
-
-    stack: ExitStack
-    logs: Path
-    scene: Scene
-    collector: Collector
-
-    def tutor(self, **parameters: object) -> NodeProcess:
-        return self._start('tutor_node', {
-            'teacher': 'labels', 'teacher_weights': str(self.scene.label_maps),
-            'labels_fps': self.scene.fps, 'threads': 1, 'max_updates': 4,
-            'cold_start_updates': 4, **parameters})
-
-    def endless_labels(self) -> str:
-        """Label maps for all the minutes that the video may be looped."""
-        labels = self.logs / 'labels.npz'
-        np.savez_compressed(labels, labels=np.tile(np.stack(self.scene.labels), (80, 1, 1)))
-        return str(labels)
-
-    def student(self, **parameters: object) -> NodeProcess:
-        return self._start('student_node', {
-            'stream_id': 'test', 'threads': 1, 'precision': 'fp32', 'status_period': 0.1,
-            **LOSSLESS_STUDENT, **parameters}, {'image': CAMERA})
-
-    def replay(self, **parameters: object) -> NodeProcess:
-        return self._start('replay_node', {
-            'source': str(self.scene.video), 'stamps': 'media', **LOSSLESS_REPLAY,
-            **parameters}, {'image': CAMERA, 'mask': MASK})
-
-    def wait(self, wanted: Callable[[StudentStatus], bool]) -> StudentStatus:
-        status = self.collector.wait_for_status(wanted, START)
-        assert status is not None, f'never seen; the last status is {self.collector.status}'
-        return status
-
-    def masks(self, count: int) -> list[tuple[int, np.ndarray]]:
-        received = []
-        for index in range(count):
-            mask = self.collector.next_mask(START)
-            assert mask is not None, f'no mask {index}'
-            received.append(mask)
-        return received
-
-    def _start(
-        self, module: str, parameters: dict[str, object],
-        remappings: dict[str, str] | None = None,
-    ) -> NodeProcess:
-        process = NodeProcess(module, parameters, self.logs / f'{module}.log', remappings)
-        return self.stack.enter_context(process)
-
-
-@pytest.fixture
-def system(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[System]:
-    with ExitStack() as stack:
-        collector = stack.enter_context(Collector('/student', domain_id))
-        yield System(stack, tmp_path, scene, collector)
-
 
 @pytest.mark.parametrize(
     ('key_frame_format', 'weight_encoding', 'delay', 'cold_start_group'),
@@ -268,15 +198,69 @@ def test_a_monitor_sees_the_student(system: System) -> None:
     wait_for(DiagnosticStatus.STALE, 'no image')
 
 
-def test_who_comes_late_learns_what_the_mask_says(system: System, classes: ClassSet) -> None:
-    system.tutor()
-    system.student()
+def test_who_comes_late_learns_at_once_what_goes_on(system: System, classes: ClassSet) -> None:
+    system.tutor(status_period=60.0)
+    system.student(status_period=60.0)
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
-    seen: queue.Queue[ClassMap] = queue.Queue()
-    system.collector._node.create_subscription(ClassMap, '/student/class_map', seen.put, STATE)
-    class_map = seen.get(timeout=START)
-    assert tuple(class_map.class_names) == classes.names
-    assert list(class_map.colours) == [part for colour in classes.colours for part in colour]
+    seen: queue.Queue[ClassMap | StudentStatus] = queue.Queue()
+    for node in ('student', 'tutor'):
+        system.collector._node.create_subscription(
+            ClassMap, f'/{node}/class_map', seen.put, STATE)
+        class_map = seen.get(timeout=START)
+        assert tuple(class_map.class_names) == classes.names
+        assert list(class_map.colours) == [
+            part for colour in classes.colours for part in colour]
+    system.collector._node.create_subscription(
+        StudentStatus, '/student/status', seen.put, STATE)
+    assert seen.get(timeout=START).state == StudentStatus.RUNNING
+
+
+def test_who_looks_on_at_the_tutor_sees_every_lesson(system: System) -> None:
+    lessons: queue.Queue[Lesson] = queue.Queue()
+    statuses: queue.Queue[TutorStatus] = queue.Queue()
+    node = system.collector._node
+    node.create_subscription(Lesson, '/tutor/lessons', lessons.put, LESSONS)
+    node.create_subscription(TutorStatus, '/tutor/status', statuses.put, STATE)
+    system.tutor(status_period=0.1)
+    system.student(min_stride=4, max_stride=4, policy='paced')
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(pace='lockstep', frames=16)
+    for number in (1, 2, 3):
+        lesson = lessons.get(timeout=START)
+        assert (lesson.stream_id, lesson.sequence) == ('test', number)
+        assert stamp_from_msg(lesson.header.stamp) == system.scene.stamp(4 * (number - 1))
+        label, mask = (cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_UNCHANGED)
+                       for picture in (lesson.label, lesson.mask))
+        np.testing.assert_array_equal(label, system.scene.labels[4 * (number - 1)])
+        assert mask.shape == label.shape
+        assert 0.0 <= lesson.metric <= 1.0
+    while (status := statuses.get(timeout=START)).key_frames < 4:
+        assert status.failures == 0
+    stream, = status.streams
+    assert (stream.stream_id, stream.key_frames) == ('test', 4)
+    assert stream.version == system.wait(lambda s: s.updates_applied == 4).version
+    assert (status.teacher, status.device, status.max_streams) == ('labels', 'cpu', 8)
+
+
+@pytest.mark.parametrize(('pace', 'count'), [('lockstep', 300), ('rate', 40)])
+def test_every_mask_is_of_the_frame_whose_stamp_it_has(
+    system: System, info: StudentInfo, tmp_path: Path, pace: str, count: int,
+) -> None:
+    student = Student.random(info, 3)
+    path = tmp_path / 'student.safetensors'
+    save_checkpoint(student, path)
+    expected = [student.segment(frame) for frame in system.scene.frames]
+    assert len({mask.tobytes() for mask in expected}) == len(expected)
+    system.student(checkpoint=str(path), goal_timeout=START)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(pace=pace, loop=True, fps=100.0)  # faster than a student, who then drops some
+    last = -1
+    for received, (stamp, mask) in enumerate(system.masks(count)):
+        index = round(stamp * 100e-9)
+        assert stamp == round(index * 1e9 / 100)
+        assert index == received if pace == 'lockstep' else index > last
+        last = index
+        np.testing.assert_array_equal(mask, expected[index % len(expected)])
 
 
 def test_live_parameters_change_while_the_node_works(system: System) -> None:

@@ -10,6 +10,7 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.runtime.student import student_from_update
 from shadowtutor_ros.runtime.tutor import (
     BadLabel,
     BadStreamId,
@@ -177,3 +178,37 @@ def test_other_settings_hold_from_the_next_key_frame_on(tutor: Tutor, scene: Sce
     tutor.change(replace(DISTILL, threshold=0.999, max_updates=1, cold_start_updates=1))
     assert tutor.distill(key_frame(scene, 1)).steps == 1
     assert tutor.distill(key_frame(scene, stream_id='b')).steps == 1
+
+
+def test_a_report_says_what_happens_while_it_happens(tutor: Tutor, scene: Scene) -> None:
+    reports = {}
+    update = tutor.distill(
+        key_frame(scene), lambda progress: reports.setdefault(progress.phase, tutor.report()))
+    assert [reports[phase].queued for phase in (Phase.QUEUED, Phase.LABELLING)] == [1, 0]
+    assert reports[Phase.QUEUED].teaching_seconds == 0.0
+    assert 0.0 < reports[Phase.TRAINING].teaching_seconds < tutor.report().teaching_seconds
+    stream, = tutor.report().streams
+    assert (stream.stream_id, stream.version, stream.key_frames) == ('a', update.version, 1)
+    assert (stream.initial_metric, stream.metric, stream.steps) == (
+        update.initial_metric, update.metric, update.steps)
+
+
+def test_a_key_frame_that_is_given_up_waits_no_longer(tutor: Tutor, scene: Scene) -> None:
+    def give_up(progress: Progress) -> None:
+        raise RuntimeError('given up')
+
+    with pytest.raises(RuntimeError, match='given up'):
+        tutor.distill(key_frame(scene), give_up)
+    assert tutor.report().queued == 0
+
+
+def test_who_looks_on_sees_the_robots_own_mask(
+    tutor: Tutor, scene: Scene, info: StudentInfo,
+) -> None:
+    seen = []
+    update = tutor.distill(key_frame(scene), on_lesson=lambda *lesson: seen.append(lesson))
+    (shown, frame, label, mask), = seen
+    assert shown is update
+    np.testing.assert_array_equal(frame, scene.frames[0])
+    np.testing.assert_array_equal(label, scene.labels[0])
+    np.testing.assert_array_equal(mask, student_from_update(update, info).segment(frame))

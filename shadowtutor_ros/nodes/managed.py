@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Managed (lifecycle) nodes that can also start themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import traceback
+
+from lifecycle_msgs.srv import ChangeState
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from shadowtutor_ros.errors import ShadowTutorError
+
+RCLError = rclpy_implementation.RCLError
+
+UNCONFIGURED, INACTIVE, ACTIVE = 'unconfigured', 'inactive', 'active'
+
+
+class StartError(ShadowTutorError):
+    """A node cannot configure or activate itself."""
+
+
+class ManagedNode(LifecycleNode):
+    """
+    A lifecycle node whose steps may simply raise.
+
+    Whatever a step raises is logged, kept in ``problem`` and leads through ErrorProcessing back
+    to unconfigured, from where the node can be configured again.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.phase = UNCONFIGURED
+        self.problem = ''
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._change_state_if_possible
+
+    @property
+    def autostart(self) -> bool:
+        """Say whether the node configures and activates itself."""
+        raise NotImplementedError
+
+    def configure(self) -> None:
+        """Load and check everything."""
+
+    def activate(self) -> None:
+        """Begin to work."""
+
+    def deactivate(self) -> None:
+        """Stop working and keep what was loaded; do nothing when not active."""
+
+    def clean_up(self) -> None:
+        """Let go of what ``configure`` loaded, as far as it came."""
+
+    def report(self) -> None:
+        """Publish how things stand; called after every step."""
+
+    def start(self) -> None:
+        """Configure and activate; raise StartError that says why it cannot."""
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() is not TransitionCallbackReturn.SUCCESS:
+                raise StartError(self.problem)
+
+    def stop(self) -> None:
+        """End everything, in whatever state; do nothing again."""
+        self.phase = UNCONFIGURED
+        self.deactivate()
+        self.clean_up()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._step('configure', self.configure, INACTIVE)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._step('activate', self.activate, ACTIVE)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._step('deactivate', self.deactivate, INACTIVE)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._step('clean up', self.clean_up, UNCONFIGURED)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._step('shut down', self.stop, UNCONFIGURED)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        self.stop()
+        super().destroy_node()
+
+    def _change_state_if_possible(
+        self, request: ChangeState.Request, response: ChangeState.Response,
+    ) -> ChangeState.Response:
+        """Refuse what cannot be from the present state: rclpy's executor would end of it."""
+        try:
+            return self._change_state(request, response)
+        except RCLError:
+            wanted = request.transition.label or request.transition.id
+            self.get_logger().warning(f'transition {wanted} cannot be while {self.phase}')
+            response.success = False
+            return response
+
+    def _step(
+        self, name: str, step: Callable[[], None], phase: str,
+    ) -> TransitionCallbackReturn:
+        self.phase = f'about to {name}'
+        try:
+            step()
+        except Exception as error:  # rclpy would drop it without a word
+            self.problem = f'{type(error).__name__}: {error}'
+            self.get_logger().error(f'cannot {name}: {self.problem}')
+            self.get_logger().debug(traceback.format_exc())
+            self.report()
+            return TransitionCallbackReturn.ERROR
+        self.phase, self.problem = phase, ''
+        self.report()
+        return TransitionCallbackReturn.SUCCESS

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a student makes of an image, as topics to look at."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from shadowtutor_ros.model.student import Frame, Mask
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.topics import publisher
+from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
+from shadowtutor_ros.wire.key_frame import JPEG, PNG
+
+
+class Pictures:
+    """
+    ``~/mask`` and, made only while somebody subscribes, ``~/overlay`` and both compressed.
+
+    All of an image have its header, so that they synchronise exactly.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._mask = publisher(node, Image, '~/mask', qos.PICTURE)
+        self._mask_png = publisher(node, CompressedImage, '~/mask/compressed', qos.PICTURE)
+        self._overlay = publisher(node, Image, '~/overlay', qos.PICTURE)
+        self._overlay_jpeg = publisher(
+            node, CompressedImage, '~/overlay/compressed', qos.PICTURE)
+
+    def publish(
+        self, header: Header, frame: Frame, mask: Mask,
+        colours: tuple[tuple[int, int, int], ...], opacity: float,
+    ) -> None:
+        """Publish the HxW uint8 ``mask`` of the HxWx3 BGR uint8 ``frame``; ``opacity`` 0-1."""
+        self._mask.publish(image_from_array(mask, 'mono8', header))
+        if self._mask_png.get_subscription_count():
+            self._mask_png.publish(compressed_from_array(mask, PNG, header))
+        raw, jpeg = (topic.get_subscription_count() for topic in (
+            self._overlay, self._overlay_jpeg))
+        if not raw and not jpeg:
+            return
+        painted = overlay(frame, mask, colours, opacity)
+        if raw:
+            self._overlay.publish(image_from_array(painted[..., ::-1], 'rgb8', header))
+        if jpeg:
+            self._overlay_jpeg.publish(compressed_from_array(painted, JPEG, header))

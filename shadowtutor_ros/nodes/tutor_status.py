@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a tutor does, as ``~/status`` and /diagnostics."""
+
+from __future__ import annotations
+
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from shadowtutor_msgs.msg import StreamStatus, TutorStatus
+import torch
+
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.diagnostics import TutorDiagnostics
+from shadowtutor_ros.nodes.topics import publisher
+from shadowtutor_ros.runtime.tutor import Tutor, TutorReport
+
+
+class TutorStatusTopics:
+    """
+    Publishes both and counts key frames, from any thread.
+
+    ``error_failures`` failed key frames in a row are an error.
+    """
+
+    def __init__(self, node: Node, error_failures: int) -> None:
+        self._clock = node.get_clock()
+        self._status = publisher(node, TutorStatus, '~/status', qos.STATE)
+        self._array = publisher(node, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+        self._diagnostics = TutorDiagnostics(node.get_fully_qualified_name(), error_failures)
+        self._teacher = ''
+        self._device: torch.device | None = None
+        self._taught = self._failures = 0
+        self._detail = ''
+        self._last = (time.monotonic(), 0.0)
+
+    def begin(self, teacher: str, device: torch.device) -> None:
+        """Name the teacher and the device that a fresh tutor works with."""
+        self._teacher, self._device = teacher, device
+        self._last = (time.monotonic(), 0.0)
+
+    def limit(self, error_failures: int) -> None:
+        """Say ERROR from so many failed key frames in a row on."""
+        self._diagnostics.error_failures = error_failures
+
+    def on_taught(self) -> None:
+        """Count a key frame that was taught."""
+        self._taught += 1
+        self._detail = ''
+
+    def on_failure(self, detail: str) -> None:
+        """Count a key frame that could not be taught."""
+        self._failures += 1
+        self._detail = detail
+
+    def publish(self, tutor: Tutor | None, phase: str, problem: str) -> None:
+        """Publish both; ``phase`` says what an inactive node is, ``problem`` why."""
+        report = tutor.report() if tutor is not None else TutorReport(0, 0.0, ())
+        now, (then, before) = time.monotonic(), self._last
+        self._last = now, report.teaching_seconds
+        stamp = self._clock.now().to_msg()
+        status = TutorStatus(
+            teacher=self._teacher, device=str(self._device or ''),
+            detail='; '.join(filter(None, (phase, problem, self._detail))),
+            queued=report.queued,
+            load=min(1.0, max(0.0, report.teaching_seconds - before) / max(now - then, 1e-3)),
+            key_frames=self._taught, failures=self._failures, gpu_memory=self._gpu_memory(),
+            max_streams=tutor.settings.max_streams if tutor is not None else 0,
+            streams=[StreamStatus(
+                stream_id=s.stream_id, version=s.version, key_frames=s.key_frames,
+                initial_metric=s.initial_metric, metric=s.metric, steps=s.steps,
+                idle_seconds=s.idle_seconds) for s in report.streams])
+        status.header.stamp = stamp
+        self._status.publish(status)
+        diagnostics = self._diagnostics.of(status, problem)
+        diagnostics.header.stamp = stamp
+        self._array.publish(diagnostics)
+
+    def _gpu_memory(self) -> int:
+        if self._device is None or self._device.type != 'cuda':
+            return 0
+        return torch.cuda.memory_allocated(self._device)

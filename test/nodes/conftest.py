@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from scene import Scene
+from system import System
+
+from shadowtutor_ros.harness.collector import Collector
+
+
+@pytest.fixture
+def system(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[System]:
+    """Nodes in a domain of their own, of which /student is watched."""
+    with ExitStack() as stack:
+        collector = stack.enter_context(Collector('/student', domain_id))
+        yield System(stack, tmp_path, scene, collector)

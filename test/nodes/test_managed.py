@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The student's and the tutor's life cycles, driven from outside as a manager does."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+import queue
+import threading
+
+from lifecycle_msgs.msg import Transition, TransitionEvent
+from lifecycle_msgs.srv import ChangeState, GetState
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from shadowtutor_msgs.msg import StudentStatus
+from system import CAMERA, START, System
+
+from shadowtutor_ros.model.checkpoint import save_checkpoint
+from shadowtutor_ros.model.student import Student, StudentInfo
+
+pytestmark = pytest.mark.ros
+
+UNCONFIGURED, INACTIVE, ACTIVE = 'unconfigured', 'inactive', 'active'
+
+
+class Manager:
+    """Asks nodes for transitions and sees the states that they go through."""
+
+    def __init__(self, domain_id: int) -> None:
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=domain_id)
+        self.node = rclpy.create_node('manager', context=self.context)
+        self.states: queue.Queue[str] = queue.Queue()
+        self.node.create_subscription(
+            TransitionEvent, '/student/transition_event',
+            lambda event: self.states.put(event.goal_state.label), 10)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self._spin)
+        self.thread.start()
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self.executor.spin()
+
+    def change(self, name: str, transition: str) -> bool:
+        request = ChangeState.Request(transition=Transition(
+            id=getattr(Transition, f'TRANSITION_{transition.upper()}')))
+        return bool(self._call(ChangeState, f'{name}/change_state', request).success)
+
+    def state(self, name: str) -> str:
+        return str(self._call(GetState, f'{name}/get_state', GetState.Request())
+                   .current_state.label)
+
+    def _call(self, type_: type, name: str, request: object) -> object:
+        client = self.node.create_client(type_, name)
+        assert client.wait_for_service(START), name
+        answered = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda future: answered.set())
+        assert answered.wait(START), name
+        self.node.destroy_client(client)
+        return future.result()
+
+    def close(self) -> None:
+        rclpy.shutdown(context=self.context)
+        self.thread.join()
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def manager(domain_id: int) -> Iterator[Manager]:
+    manager = Manager(domain_id)
+    yield manager
+    manager.close()
+
+
+def test_a_student_goes_through_its_life_twice(system: System, manager: Manager) -> None:
+    system.tutor(teacher_weights=system.endless_labels())
+    system.student(autostart=False, min_stride=2, max_stride=4)
+    status = system.wait(lambda s: True)
+    assert (status.state, status.detail) == (StudentStatus.INACTIVE, UNCONFIGURED)
+    system.replay(loop=True)
+    for _ in range(2):
+        assert manager.state('/student') == UNCONFIGURED
+        assert manager.change('/student', 'configure')
+        system.wait(lambda s: s.state == StudentStatus.INACTIVE and s.session_id != 0)
+        assert manager.node.count_subscribers(CAMERA) == 0
+
+        assert manager.change('/student', 'activate')
+        system.wait(lambda s: s.state == StudentStatus.RUNNING and s.updates_applied >= 2)
+
+        assert manager.change('/student', 'deactivate')
+        resting = system.wait(lambda s: s.detail.startswith(INACTIVE))
+        assert resting.state == StudentStatus.INACTIVE
+        enough = resting.updates_applied + 2
+        while system.collector.next_mask(0.01) is not None:
+            pass
+        assert system.collector.next_mask(0.5) is None  # some ten frames later
+
+        assert manager.change('/student', 'activate')
+        again = system.wait(lambda s, enough=enough: s.updates_applied >= enough)
+        assert again.session_id == resting.session_id
+        assert again.frames_processed > resting.frames_processed
+        assert again.updates_rejected == 0
+
+        assert manager.change('/student', 'deactivate')
+        assert manager.change('/student', 'cleanup')
+        system.wait(lambda s: s.detail == UNCONFIGURED)
+    assert manager.change('/student', 'unconfigured_shutdown')
+    assert manager.state('/student') == 'finalized'
+
+
+def test_a_student_that_cannot_configure_can_try_again(
+    system: System, manager: Manager, info: StudentInfo, tmp_path: Path,
+) -> None:
+    path = tmp_path / 'student.safetensors'
+    system.student(autostart=False, checkpoint=str(path))
+    system.wait(lambda s: True)
+    assert not manager.change('/student', 'configure')
+    assert [manager.states.get(timeout=START) for _ in range(3)] == [
+        'configuring', 'errorprocessing', UNCONFIGURED]
+    failed = system.wait(lambda s: 'no such student checkpoint' in s.detail)
+    assert failed.state == StudentStatus.INACTIVE
+
+    save_checkpoint(Student.random(info, 1), path)
+    assert manager.change('/student', 'configure')
+    assert manager.change('/student', 'activate')
+    system.wait(lambda s: s.state == StudentStatus.RUNNING and not s.detail)
+
+
+def test_a_transition_that_cannot_be_is_refused_and_nothing_happens(
+    system: System, manager: Manager,
+) -> None:
+    student = system.student(autostart=False)
+    system.wait(lambda s: True)
+    assert not manager.change('/student', 'activate')
+    assert manager.state('/student') == UNCONFIGURED
+    assert student.running
+
+
+def test_a_tutor_that_is_deactivated_tells_its_robots_and_goes_on_later(
+    system: System, manager: Manager,
+) -> None:
+    system.tutor(teacher_weights=system.endless_labels(), autostart=False)
+    system.student(min_stride=2, max_stride=4)
+    assert manager.change('/tutor', 'configure')
+    system.wait(lambda s: 'NotActive: the tutor is inactive' in s.detail)
+    assert manager.change('/tutor', 'activate')
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    before = system.wait(lambda s: s.updates_applied >= 2)
+
+    assert manager.change('/tutor', 'deactivate')
+    failed = system.wait(lambda s: s.link == StudentStatus.LINK_FAILED)
+    assert 'the tutor' in failed.detail
+    system.wait(lambda s: s.frames_processed > failed.frames_processed + 10)
+
+    assert manager.change('/tutor', 'activate')
+    healed = system.wait(lambda s: s.updates_applied >= failed.updates_applied + 2)
+    assert (healed.session_id, healed.updates_rejected) == (before.session_id, 0)
+    assert healed.version > before.version
