@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""package.xml, or the pip packages of docs/robot.md and docs/server.md, have every import."""
+"""package.xml, or the pip packages of the documents, have every import."""
 
 import ast
 from collections.abc import Iterator
@@ -27,7 +27,11 @@ ROS = {
     'sensor_msgs', 'shadowtutor_msgs', 'std_msgs',
 }
 # Without a key, or with one that installs what we cannot use.
-PIP = {'robot.md': {'torch', 'safetensors', 'rosbags'}, 'server.md': {'torchvision', 'detectron2'}}
+PIP = {
+    'robot.md': {'torch', 'safetensors', 'rosbags'},
+    'server.md': {'torchvision', 'detectron2'},
+    'viewers.md': {'nicegui'},
+}
 # Used where they are installed; docs/robot.md names the package.
 OPTIONAL = {'vision_msgs': 'ros-$ROS_DISTRO-vision-msgs'}
 
