@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All checks, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+import os
+
+from shadowtutor_ros.dds import active_profile, FASTDDS
+from shadowtutor_ros.doctor import (
+    buffers,
+    compute,
+    dds,
+    discovery,
+    graph,
+    machine,
+    network,
+    ros,
+    teacher,
+)
+from shadowtutor_ros.doctor.finding import Finding, guarded, ROBOT, SERVER
+
+
+def examine(
+    role: str, weights: str = '', seconds: float | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[Finding]:
+    """
+    Yield the findings as they come; ``role`` is one of ROLES. Raise nothing.
+
+    ``weights`` are a teacher's, to be tried; with ``seconds`` the live graph is looked at, too.
+    """
+    loaded = ros.load(environment)
+    rmw = loaded.rmw or environment.get('RMW_IMPLEMENTATION') or FASTDDS
+    yield from guarded('computing', partial(_computing, role))
+    if role != ROBOT:
+        yield from guarded(teacher.TEACHER, partial(_teachers, weights))
+    yield from guarded(ros.ROS, partial(ros.ros, loaded, environment))
+    yield from guarded(ros.RMW, partial(ros.rmw, loaded, environment))
+    yield from guarded(ros.MESSAGES, partial(ros.messages, loaded))
+    yield from guarded(discovery.DOMAIN, partial(discovery.domain, environment))
+    yield from guarded(discovery.RANGE, partial(discovery.reach, rmw, role, environment))
+    yield from guarded('network', partial(_network, role, rmw, environment))
+    if seconds is not None:
+        yield from guarded('graph', partial(graph.look, loaded, seconds, role))
+
+
+def _computing(role: str) -> Iterator[Finding]:
+    yield from guarded(machine.PROCESSOR, machine.processor)
+    yield from guarded(machine.PYTHON, machine.python)
+    yield from guarded(machine.PACKAGES, machine.packages)
+    torch, hardware = compute.read_torch(), compute.hardware()
+    yield from guarded(compute.TORCH, partial(compute.judge_torch, torch, hardware))
+    yield from guarded(compute.GPU, partial(compute.judge_gpu, torch, hardware, role))
+    if role != SERVER:
+        yield from guarded(compute.STUDENT, partial(compute.student, torch))
+
+
+def _teachers(weights: str) -> Iterator[Finding]:
+    found = [finding for name, check in (
+        ('detectron2', partial(teacher.package, 'detectron2')),
+        ('torchvision', partial(teacher.package, 'torchvision')),
+        ('weights', partial(teacher.weights, weights)),
+    ) for finding in guarded(f'{teacher.TEACHER} {name}', check)]
+    yield from found
+    yield teacher.teacher(found, weights)
+
+
+def _network(role: str, rmw: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+    profile = active_profile(rmw, environment)
+    yield from guarded(dds.PROFILE, partial(dds.judge_profile, profile))
+    yield from guarded(dds.VERSION, partial(dds.version, rmw, environment))
+    yield from guarded(network.INTERFACES, partial(network.interfaces, role))
+    yield from guarded(network.MULTICAST, partial(
+        network.multicast, discovery.needs_multicast(rmw, environment), role))
+    for what in (buffers.RECEIVE, buffers.SEND):
+        yield from guarded(what, partial(buffers.buffer, what, profile))
+    yield from guarded(buffers.FRAGMENTS, partial(buffers.fragments, profile))
