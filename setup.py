@@ -33,6 +33,7 @@ setup(
     maintainer='ShadowTutor maintainers',
     maintainer_email='maintainers@shadowtutor.invalid',
     install_requires=['setuptools'],
+    extras_require={'dashboard': ['nicegui>=3']},
     entry_points={
         'console_scripts': [
             f'shadowtutor = {PACKAGE}.cli:main',
@@ -40,6 +41,7 @@ setup(
             f'tutor_node = {PACKAGE}.nodes.tutor_node:main',
             f'teacher_node = {PACKAGE}.nodes.teacher_node:main',
             f'replay_node = {PACKAGE}.nodes.replay_node:main',
+            f'dashboard_node = {PACKAGE}.nodes.dashboard_node:main',
         ],
     },
 )

@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from shadowtutor_ros import __version__
-from shadowtutor_ros.commands import bag, bounds, demo, doctor, evaluate, sweep
+from shadowtutor_ros.commands import bag, bounds, demo, doctor, evaluate, sweep, top
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 
@@ -16,8 +16,9 @@ _COMMANDS = {
     'evaluate': (evaluate, "the paper's tables and figures on any video"),
     'bounds': (bounds, 'least and largest throughput and traffic, and advice'),
     'sweep': (sweep, 'throughput over bandwidth, between two network namespaces'),
-    'doctor': (doctor, 'what is wrong with this machine, and how to fix it'),
     'bag': (bag, 'rosbags from videos, and videos from rosbags'),
+    'doctor': (doctor, 'what is wrong with this machine, and how to fix it'),
+    'top': (top, 'all students and tutors on the graph, live'),
 }
 
 

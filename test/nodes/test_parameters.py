@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter as RosParameter
 import yaml
 
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.nodes.dashboard_node import DASHBOARD_PARAMETERS
 from shadowtutor_ros.nodes.parameters import declare, keep_live, Parameter, ParameterError
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
@@ -19,7 +20,8 @@ from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.share import config_file
 
 TABLES = {'student': STUDENT_PARAMETERS, 'tutor': TUTOR_PARAMETERS,
-          'teacher': TEACHER_PARAMETERS, 'replay': REPLAY_PARAMETERS}
+          'teacher': TEACHER_PARAMETERS, 'replay': REPLAY_PARAMETERS,
+          'dashboard': DASHBOARD_PARAMETERS}
 
 
 def read(name: str) -> dict[str, dict[str, dict[str, object]]]:

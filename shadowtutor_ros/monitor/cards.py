@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The parts of the dashboard's page: a card per student, a line per tutor.
+
+Whatever nodes say of themselves goes into elements as text, which NiceGUI escapes.
+"""
+
+from __future__ import annotations
+
+from nicegui import ui
+from nicegui.element import Element
+
+from shadowtutor_ros.monitor.chart import miou_chart
+from shadowtutor_ros.monitor.fleet import LastLesson, Outcome, Student, Tutor
+from shadowtutor_ros.monitor.pictures import KINDS, Pictures
+from shadowtutor_ros.monitor.words import (
+    Level,
+    number,
+    plain,
+    seconds,
+    size,
+    student_state,
+    tutor_state,
+)
+
+_CAPTIONS = {'frame': 'key frame', 'teacher': 'teacher', 'student': 'student after the lesson'}
+
+
+def _block(classes: str) -> Element:
+    return ui.element('div').classes(classes)
+
+
+class _Top:
+    """Name, a remark and a state."""
+
+    def __init__(self, name: str) -> None:
+        with _block('top'):
+            ui.label(plain(name)).classes('name')
+            self._remark = ui.label().classes('soft small mono')
+            self._state = ui.label().classes('state')
+
+    def show(self, remark: str, state: str, level: Level) -> None:
+        self._remark.text = remark
+        self._state.text = state
+        self._state.classes(
+            level.value, remove=' '.join(other.value for other in Level if other is not level))
+
+
+class _Figures:
+    """Values under their names, which the first call gives."""
+
+    def __init__(self) -> None:
+        self._root = _block('figures')
+        self._values: dict[str, ui.label] = {}
+
+    def show(self, values: dict[str, str]) -> None:
+        for name, value in values.items():
+            if name not in self._values:
+                with self._root, _block('figure'):
+                    ui.label(name).classes('soft small')
+                    self._values[name] = ui.label().classes('value')
+            self._values[name].text = value
+
+
+class _Detail:
+    """A line that is there when there is something to say."""
+
+    def __init__(self) -> None:
+        self._label = ui.label().classes('detail')
+
+    def show(self, *texts: str) -> None:
+        self._label.text = '; '.join(plain(text) for text in texts if text)
+        self._label.visible = bool(self._label.text)
+
+
+class StudentCard:
+    """One student: what it and its tutor make of the newest key frame, and how it does."""
+
+    def __init__(self, student: Student) -> None:
+        self._serial = 0
+        self._history: tuple[Outcome, ...] = ()
+        with _block('card student') as self.root:
+            self._top = _Top(student.stream_id)
+            self._pictures = _block('pictures')
+            with self._pictures:
+                self._images = {kind: _picture(_CAPTIONS[kind]) for kind in KINDS}
+            self._pictures.visible = False
+            with _block('under small'):
+                self._legend = _block('legend')
+                self._legend.visible = False
+                self._caption = ui.label().classes('soft')
+            self._figures = _Figures()
+            self._chart = ui.echart(miou_chart(()), renderer='svg').classes('chart')
+            self._chart.props['aria-label'] = 'mIoU before and after each lesson'
+            self._chart.visible = False
+            self._detail = _Detail()
+
+    def show(self, student: Student, pictures: Pictures | None, problem: str) -> None:
+        """Show the student as it is now, with the newest pictures and why they are not newer."""
+        status, rates = student.status, student.rates
+        state, level = student_state(student)
+        self.root.classes(**{'add' if student.silent else 'remove': 'is-silent'})
+        taught = f'{plain(student.node)} ← {plain(student.tutor)}'
+        self._top.show(taught if student.tutor else plain(student.node), state, level)
+        self._figures.show({
+            'mIoU': number(status.metric, 2), 'FPS': number(rates.fps, 1),
+            'ms/frame': number(status.inference_ms), 'dropped/s': number(rates.dropped, 1),
+            'stale': seconds(status.staleness_seconds), 'stride': str(status.stride),
+            'kbit/s up': number(rates.up), 'kbit/s down': number(rates.down),
+            'turnaround': seconds(status.turnaround_ms * 1e-3),
+            'key frames': str(status.key_frames), 'failures': str(status.failures),
+            'version': str(status.version)})
+        self._caption.text = _words(student.last)
+        self._detail.show(status.detail, problem)
+        if student.history != self._history:
+            self._history = student.history
+            self._chart.visible = True
+            self._chart.options.update(miou_chart(student.history))
+        if pictures is not None and pictures.serial != self._serial:
+            self._serial = pictures.serial
+            self._show_pictures(pictures)
+
+    def _show_pictures(self, pictures: Pictures) -> None:
+        self._pictures.visible = self._legend.visible = True
+        for kind, (link, image) in self._images.items():
+            address = f'/pictures/{pictures.serial}/{kind}.jpg'
+            link.props['href'] = address
+            image.props['src'] = address
+        self._legend.clear()
+        with self._legend:
+            for name, colour in pictures.classes:
+                with _block('entry'):
+                    _block('swatch').style(f'background: rgb{colour}')
+                    ui.label(plain(name))
+
+
+class TutorLine:
+    """One tutor: its teacher, its machine and how busy it is."""
+
+    def __init__(self, tutor: Tutor) -> None:
+        with _block('card tutor') as self.root:
+            self._top = _Top(tutor.node)
+            with _block('row'):
+                self._facts = ui.label()
+                with _block('load'):
+                    self._bar = _block('')
+                self._numbers = ui.label().classes('soft')
+            self._detail = _Detail()
+
+    def show(self, tutor: Tutor) -> None:
+        """Show the tutor as it is now."""
+        status = tutor.status
+        state, level = tutor_state(tutor)
+        self.root.classes(**{'add' if tutor.silent else 'remove': 'is-silent'})
+        self._top.show('', state, level)
+        self._facts.text = plain(f'{status.teacher} on {status.device}')
+        self._bar.style(f'width: {100 * min(1.0, max(0.0, status.load)):.0f}%')
+        memory = f'{size(status.gpu_memory)} GPU memory · ' if status.gpu_memory else ''
+        self._numbers.text = (
+            f'load {100 * status.load:.0f} % · queue {status.queued} · {memory}'
+            f'{len(status.streams)} of {status.max_streams} streams · '
+            f'{status.key_frames} lessons · {status.failures} failed')
+        self._detail.show(status.detail)
+
+
+def _picture(caption: str) -> tuple[Element, Element]:
+    """Return an image and the link around it that opens it alone."""
+    with _block('picture'):
+        with ui.element('a').props('target=_blank') as link:
+            image = ui.element('img')
+            image.props['alt'] = caption
+        ui.label(caption).classes('soft small')
+    return link, image
+
+
+def _words(last: LastLesson | None) -> str:
+    if last is None:
+        return 'pictures come with the next lesson'
+    lesson = last.lesson
+    return (f'lesson {lesson.sequence}, {seconds(last.age)} ago: mIoU '
+            f'{number(lesson.initial_metric, 2)} → {number(lesson.metric, 2)} '
+            f'in {lesson.steps} steps')

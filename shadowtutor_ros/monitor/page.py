@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboard's page and the server that gives it to browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import socket
+import threading
+import time
+
+from fastapi import FastAPI, Response
+from nicegui import app, Client, run, ui
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+import uvicorn
+
+from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.monitor.cards import StudentCard, TutorLine
+from shadowtutor_ros.monitor.fleet import Fleet, Key, LastLesson
+from shadowtutor_ros.monitor.pictures import Gallery, Pictures
+from shadowtutor_ros.monitor.style import CSS
+
+_PERIOD = 1.0  # seconds between updates
+_GRACE = 2  # seconds that browsers get to leave
+_LOOPBACK = ('127.0.0.1', 'localhost')
+
+
+class CannotListen(ShadowTutorError):
+    """The address is no address of this machine, or somebody else's."""
+
+
+class DashboardServer:
+    """
+    Serves the page of ``fleet`` from a thread of its own; one in a process.
+
+    ``on_watched`` is told from that thread whether a browser is connected, whenever that may have
+    changed. ``port`` 0 takes any that is free. Raise CannotListen.
+    """
+
+    def __init__(
+        self, fleet: Fleet, host: str, port: int, on_watched: Callable[[bool], None],
+    ) -> None:
+        try:
+            family = socket.AF_INET6 if ':' in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise CannotListen(f'cannot listen on host {host!r}, port {port}: {error}') from error
+        self.port = int(self._socket.getsockname()[1])
+
+        def recount() -> None:
+            on_watched(any(client.has_socket_connection for client in Client.instances.values()))
+
+        app.on_connect(recount)
+        app.on_disconnect(recount)
+        gallery = Gallery()
+        server = FastAPI(openapi_url=None)
+        if host in _LOOPBACK:  # so that no foreign page can pass itself off as this one
+            server.add_middleware(TrustedHostMiddleware, allowed_hosts=list(_LOOPBACK))
+
+        @server.get('/pictures/{serial}/{kind}.jpg')
+        def picture(serial: int, kind: str) -> Response:
+            jpeg = gallery.jpeg(serial, kind)
+            return (Response(status_code=404) if jpeg is None else Response(
+                jpeg, media_type='image/jpeg', headers={'Cache-Control': 'no-store'}))
+
+        async def root() -> None:
+            ui.add_css(CSS)
+            page = _Page(fleet, gallery)
+            ui.timer(_PERIOD, page.refresh)
+
+        ui.run_with(server, root=root, title='ShadowTutor', favicon='🎓', dark=None,
+                    tailwind=False, show_welcome_message=False)
+        self._server = uvicorn.Server(uvicorn.Config(
+            server, log_level='warning', timeout_graceful_shutdown=_GRACE))
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={'sockets': [self._socket]}, name='page')
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let browsers go and end; do nothing again."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+class _Page:
+    """What one browser sees."""
+
+    def __init__(self, fleet: Fleet, gallery: Gallery) -> None:
+        self._fleet = fleet
+        self._gallery = gallery
+        self._students: dict[Key, StudentCard] = {}
+        self._tutors: dict[str, TutorLine] = {}
+        with ui.element('div').classes('head'):
+            ui.label('ShadowTutor').classes('title')
+            self._summary = ui.label().classes('soft')
+        self._tutor_lines = ui.element('div').classes('tutors')
+        self._student_cards = ui.element('div').classes('students')
+        self._nobody = ui.label('No student and no tutor publishes a status yet.')
+        self._nobody.classes('nobody')
+
+    async def refresh(self) -> None:
+        """Show the fleet as it is now."""
+        view = self._fleet.view(time.monotonic())
+        shown = {student.key: await self._pictures(student.last) for student in view.students}
+        self._nobody.visible = view.empty
+        self._summary.text = (f'{_count(len(view.students), "student")}, '
+                              f'{_count(len(view.tutors), "tutor")}')
+        for key in self._students.keys() - shown.keys():
+            self._students.pop(key).root.delete()
+        for index, student in enumerate(view.students):
+            if student.key not in self._students:
+                with self._student_cards:
+                    self._students[student.key] = StudentCard(student)
+                self._students[student.key].root.move(target_index=index)
+            self._students[student.key].show(student, *shown[student.key])
+        for node in self._tutors.keys() - {tutor.node for tutor in view.tutors}:
+            self._tutors.pop(node).root.delete()
+        for index, tutor in enumerate(view.tutors):
+            if tutor.node not in self._tutors:
+                with self._tutor_lines:
+                    self._tutors[tutor.node] = TutorLine(tutor)
+                self._tutors[tutor.node].root.move(target_index=index)
+            self._tutors[tutor.node].show(tutor)
+
+    async def _pictures(self, last: LastLesson | None) -> tuple[Pictures | None, str]:
+        if last is None:
+            return None, ''
+        shown: tuple[Pictures | None, str] | None = await run.io_bound(self._gallery.show, last)
+        return shown or (None, '')  # None: the server ends
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number} {what}' + ('' if number == 1 else 's')

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures and states as short texts, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+import math
+
+from shadowtutor_ros.monitor.fleet import Student, Tutor
+
+NOTHING = '–'  # noqa: RUF001
+_BLOCKS = '▁▂▃▄▅▆▇█'
+
+# As in StudentStatus.
+WAITING = 0
+LINK_BUSY = 1
+LINK_FAILED = 2
+
+
+class Level(Enum):
+    """How a state is to be taken."""
+
+    GOOD = 'good'
+    WARN = 'warn'
+    BAD = 'bad'
+    SILENT = 'silent'
+
+
+def student_state(student: Student) -> tuple[str, Level]:
+    """Return what a student is doing."""
+    if student.silent:
+        return f'silent {seconds(student.idle)}', Level.SILENT
+    if student.status.state == WAITING:
+        return 'no weights', Level.WARN
+    if student.status.link == LINK_FAILED:
+        return 'link failed', Level.BAD
+    return ('learning' if student.status.link == LINK_BUSY else 'running'), Level.GOOD
+
+
+def tutor_state(tutor: Tutor) -> tuple[str, Level]:
+    """Return what a tutor is doing."""
+    if tutor.silent:
+        return f'silent {seconds(tutor.idle)}', Level.SILENT
+    if tutor.status.detail:
+        return 'lesson failed', Level.BAD
+    return ('teaching' if tutor.status.load > 0 or tutor.status.queued else 'idle'), Level.GOOD
+
+
+def number(value: float, digits: int = 0) -> str:
+    """Return a number; a dash for NaN."""
+    return f'{value:.{digits}f}' if math.isfinite(value) else NOTHING
+
+
+def seconds(value: float) -> str:
+    """Return a duration in its natural unit; a dash for NaN."""
+    if not math.isfinite(value):
+        return NOTHING
+    if value < 9.95:
+        return f'{value:.1f} s'
+    if value < 119.5:
+        return f'{value:.0f} s'
+    return f'{value / 60:.0f} min' if value < 119.5 * 60 else f'{value / 3600:.0f} h'
+
+
+def size(value: int) -> str:
+    """Return bytes of memory; a dash for none."""
+    if not value:
+        return NOTHING
+    return f'{value / 2**30:.1f} GiB' if value >= 2**30 else f'{value / 2**20:.0f} MiB'
+
+
+def plain(text: str) -> str:
+    """Return what somebody else has written without line breaks and control characters."""
+    return ''.join(c if c.isprintable() else '\N{REPLACEMENT CHARACTER}'
+                   for c in ' '.join(text.split()))
+
+
+def sparkline(values: Iterable[float], width: int) -> str:
+    """Return the last ``width`` values, 0-1, as bars; a space for NaN."""
+    last = list(values)[-width:]
+    top = len(_BLOCKS) - 1
+    return ''.join(_BLOCKS[round(top * min(1.0, max(0.0, value)))] if math.isfinite(value) else ' '
+                   for value in last)
