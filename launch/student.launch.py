@@ -14,7 +14,7 @@ from launch import LaunchDescription
 from shadowtutor_ros.dds import launch_environment
 
 # These arguments are parameters of the node: if given, they override params_file.
-PARAMETERS = {'use_sim_time': bool, 'tutor': str, 'goal_timeout': float}
+PARAMETERS = {'autostart': bool, 'use_sim_time': bool, 'tutor': str, 'goal_timeout': float}
 
 
 def student(context: LaunchContext) -> list[Node]:
@@ -41,6 +41,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('namespace', default_value='', description='Namespace of the robot'),
         DeclareLaunchArgument('params_file', default_value=default_parameters,
                               description='YAML file with parameters of the node'),
+        DeclareLaunchArgument('autostart', default_value='',
+                              description='Configure and activate at the start: true or false; '
+                                          'empty: what params_file says, else true'),
         DeclareLaunchArgument('use_sim_time', default_value='',
                               description='Use the /clock topic: true or false; '
                                           'empty: what params_file says'),

@@ -4,6 +4,7 @@
 import os
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
 from launch.launch_context import LaunchContext
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -14,7 +15,7 @@ from launch import LaunchDescription
 from shadowtutor_ros.dds import launch_environment
 
 # These arguments are parameters of the node: if given, they override params_file.
-PARAMETERS = {'use_sim_time': bool, 'teacher': str, 'teacher_weights': str}
+PARAMETERS = {'autostart': bool, 'use_sim_time': bool, 'teacher': str, 'teacher_weights': str}
 
 
 def tutor(context: LaunchContext) -> list[Node]:
@@ -39,6 +40,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('namespace', default_value='', description='Namespace of the tutor'),
         DeclareLaunchArgument('params_file', default_value=default_parameters,
                               description='YAML file with parameters of the node'),
+        DeclareLaunchArgument('autostart', default_value='',
+                              description='Configure and activate at the start: true or false; '
+                                          'empty: what params_file says, else true'),
         DeclareLaunchArgument('use_sim_time', default_value='',
                               description='Use the /clock topic: true or false; '
                                           'empty: what params_file says'),
@@ -49,10 +53,18 @@ def generate_launch_description() -> LaunchDescription:
                                           'file; empty: what the environment says, else fastdds'),
         DeclareLaunchArgument('use_respawn', default_value='false',
                               description='Start the node again when it ends'),
+        DeclareLaunchArgument('dashboard', default_value='false',
+                              description='Serve a web page that shows robots and lessons'),
+        DeclareLaunchArgument('dashboard_port', default_value='8080',
+                              description='Port of that page on this machine'),
         DeclareLaunchArgument('teacher', default_value='',
                               description='detectron2, torchvision, yolo or labels; '
                                           'empty: what params_file says, else detectron2'),
         DeclareLaunchArgument('teacher_weights', default_value='',
                               description='Weights of yolo, or the label maps of labels'),
         OpaqueFunction(function=tutor),
+        Node(package='shadowtutor_ros', executable='dashboard_node', name='dashboard',
+             output='screen', condition=IfCondition(LaunchConfiguration('dashboard')),
+             parameters=[{'port': ParameterValue(LaunchConfiguration('dashboard_port'),
+                                                 value_type=int)}]),
     ])

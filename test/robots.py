@@ -81,7 +81,8 @@ class Robots:
     def tutor(self, streams: Sequence[str] = (), **values: Any) -> None:
         """Publish a status of the tutor."""
         self._tutor.publish(TutorStatus(**{
-            'teacher': 'a teacher', 'device': 'cpu', 'max_streams': 8, 'load': 0.42,
+            'active': True, 'teacher': 'a teacher', 'device': 'cpu', 'max_streams': 8,
+            'load': 0.42,
             'streams': [StreamStatus(stream_id=stream) for stream in streams], **values}))
 
     def teach(self, lesson: Lesson) -> None:

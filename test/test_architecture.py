@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 
 # From the bottom of the figure; a folder that is not here stands on top.
 LAYERS = (('model', 'transfer'), ('distill', 'schedule', 'wire', 'teacher'), ('runtime',),
-          ('nodes',), ('harness', 'bag'), ('evaluation',))
+          ('monitor',), ('nodes',), ('harness', 'bag'), ('evaluation',))
 TOP = len(LAYERS)
 FOLDERS = sorted(path.parent.name for path in PACKAGE.glob('*/__init__.py'))
 KNOW_ROS = {'wire/messages.py', 'wire/piece_messages.py', 'wire/images.py',

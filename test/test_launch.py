@@ -25,28 +25,28 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir(parents=True)
     (index / 'shadowtutor_ros').touch()
     (tmp_path / 'share/shadowtutor_ros').symlink_to(LAUNCH.parent)
-    for name in ('replay_node', 'student_node', 'tutor_node'):
+    for name in ('dashboard_node', 'replay_node', 'student_node', 'tutor_node'):
         (programs / name).touch(mode=0o755)
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
 
 
-Started = dict[str, tuple[str, dict[str, str]]]
+Started = list[tuple[str, str, dict[str, str]]]  # executable, command line, added variables
 
 
 def started(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> Started:
-    """Return by executable command line and added variables, without starting anything."""
+    """Return what would be started, without starting anything."""
     pytest.importorskip('launch_ros', reason='launch is not among the ROS wheels')
     from launch.actions import ExecuteProcess
     from launch.launch_context import LaunchContext
     from launch.utilities import perform_substitutions
 
-    found: Started = {}
+    found: Started = []
 
     def execute(process: Any, context: Any) -> None:
         command = [perform_substitutions(context, word) for word in process.cmd]
         added = {perform_substitutions(context, name): perform_substitutions(context, value)
                  for name, value in process.additional_env or ()}
-        found[Path(command[0]).name] = ' '.join(command), added
+        found.append((Path(command[0]).name, ' '.join(command), added))
 
     monkeypatch.setattr(ExecuteProcess, 'execute', execute, raising=False)
     context = LaunchContext()
@@ -64,7 +64,7 @@ def started(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> Sta
 def commands(monkeypatch: pytest.MonkeyPatch, name: str, **arguments: str) -> dict[str, str]:
     """Return the command lines of a launch file by executable."""
     return {executable: command
-            for executable, (command, _) in started(monkeypatch, name, **arguments).items()}
+            for executable, command, _ in started(monkeypatch, name, **arguments)}
 
 
 def parameters(command: str) -> list[dict[str, Any]]:
@@ -75,8 +75,9 @@ def parameters(command: str) -> list[dict[str, Any]]:
             for path in files]
 
 
-def test_all_four_are_there() -> None:
-    assert [path.name.split('.')[0] for path in FILES] == ['demo', 'replay', 'student', 'tutor']
+def test_all_are_there() -> None:
+    assert [path.name.split('.')[0] for path in FILES] == [
+        'bringup', 'demo', 'replay', 'student', 'tutor']
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
@@ -126,10 +127,36 @@ def test_the_dds_profile_reaches_our_own_nodes(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.delenv(variable, raising=False)
     for profile, expected in (({}, 'fastdds'), ({'dds_profile': 'fastdds-mtu'}, 'fastdds-mtu')):
         found = started(monkeypatch, 'demo', source='0', **profile)
-        added = {executable: variables for executable, (_, variables) in found.items()}
+        added = {executable: variables for executable, _, variables in found}
         assert added == {'student_node': profile_environment(expected),
                          'tutor_node': profile_environment(expected), 'replay_node': {}}
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', 'my.xml')
-    assert started(monkeypatch, 'student')['student_node'][1] == {}
-    assert started(monkeypatch, 'student', dds_profile='none')['student_node'][1] == {
+    assert started(monkeypatch, 'student')[0][2] == {}
+    assert started(monkeypatch, 'student', dds_profile='none')[0][2] == {
         'FASTRTPS_DEFAULT_PROFILES_FILE': ''}
+
+
+def test_several_robots_share_a_tutor(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = started(monkeypatch, 'bringup', robots='red,blue', source='a.avi,b.avi',
+                    clock='true', dashboard='true', use_respawn='true')
+    where = [(executable, command.partition('__ns:=')[2].split(' ')[0])
+             for executable, command, _ in found]
+    assert sorted(where) == [
+        ('dashboard_node', ''), ('replay_node', '/blue'), ('replay_node', '/red'),
+        ('student_node', '/blue'), ('student_node', '/red'), ('tutor_node', '')]
+    sources = {command.partition('__ns:=')[2].split(' ')[0]: parameters(command)
+               for executable, command, _ in found if executable == 'replay_node'}
+    assert sources['/red'][-1] == {'clock': True, 'stamps': 'media'} or sources['/red']
+    assert {'source': 'b.avi'}.items() <= {
+        name: value for given in sources['/blue'] for name, value in given.items()}.items()
+
+
+def test_real_cameras_need_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert commands(monkeypatch, 'bringup').keys() == {'student_node', 'tutor_node'}
+    with pytest.raises(ValueError, match='at most one per robot, 1, got 2'):
+        started(monkeypatch, 'bringup', source='a.avi,b.avi')
+
+
+def test_a_manager_may_start_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in commands(monkeypatch, 'bringup', autostart='false').values():
+        assert parameters(command) == [{'autostart': False}]

@@ -117,7 +117,7 @@ def _student(
         tuple(topic.removesuffix(_FEEDBACK_NAME) for topic in subscribed
               if topics[topic] == _FEEDBACK),
         tuple(topic for topic in subscribed if topics[topic] in _IMAGES), mismatches,
-        status is not None and status.state == StudentStatus.WAITING,
+        status is not None and status.state != StudentStatus.RUNNING,
         status.detail if status is not None else '')
 
 

@@ -14,6 +14,7 @@ _BLOCKS = '▁▂▃▄▅▆▇█'
 
 # As in StudentStatus.
 WAITING = 0
+INACTIVE = 2
 LINK_BUSY = 1
 LINK_FAILED = 2
 
@@ -31,6 +32,8 @@ def student_state(student: Student) -> tuple[str, Level]:
     """Return what a student is doing."""
     if student.silent:
         return f'silent {seconds(student.idle)}', Level.SILENT
+    if student.status.state == INACTIVE:
+        return 'inactive', Level.WARN
     if student.status.state == WAITING:
         return 'no weights', Level.WARN
     if student.status.link == LINK_FAILED:
@@ -42,6 +45,8 @@ def tutor_state(tutor: Tutor) -> tuple[str, Level]:
     """Return what a tutor is doing."""
     if tutor.silent:
         return f'silent {seconds(tutor.idle)}', Level.SILENT
+    if not tutor.status.active:
+        return 'inactive', Level.WARN
     if tutor.status.detail:
         return 'lesson failed', Level.BAD
     return ('teaching' if tutor.status.load > 0 or tutor.status.queued else 'idle'), Level.GOOD

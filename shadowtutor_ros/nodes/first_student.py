@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from rclpy.node import Node
 from rclpy.task import Future
 from shadowtutor_msgs.srv import GetStudent
 
 from shadowtutor_ros.model.student import StudentInfo
+from shadowtutor_ros.nodes.managed import ManagedNode
 from shadowtutor_ros.nodes.piece_channel import PieceChannel
 from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.messages import info_from_response, update_from_msg
@@ -30,7 +30,7 @@ class FirstStudent:
     """
 
     def __init__(
-        self, node: Node, tutor: str, stream_id: str, channel: PieceChannel | None,
+        self, node: ManagedNode, tutor: str, stream_id: str, channel: PieceChannel | None,
         patience: float, on_student: Callable[[StudentUpdate, StudentInfo], None],
         on_refused: Callable[[str], None],
     ) -> None:
@@ -43,8 +43,7 @@ class FirstStudent:
         self._on_refused = on_refused
         self._pending: Any = None
         self._progress = False
-        self._timers = [node.create_timer(_POLL, self._ask),
-                        node.create_timer(patience, self._forget)]
+        self._timers = [node.every(_POLL, self._ask), node.every(patience, self._forget)]
 
     def close(self) -> None:
         """Ask no more and ignore what still comes."""

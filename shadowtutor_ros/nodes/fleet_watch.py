@@ -24,7 +24,6 @@ from shadowtutor_ros.nodes import qos
 
 _PERIOD = 1.0  # seconds between looks at the graph
 _LESSON = 'shadowtutor_msgs/msg/Lesson'
-_LESSONS_QOS = QoSProfile(depth=8)
 
 Hear = Callable[[str, Any], None]
 
@@ -54,7 +53,7 @@ class FleetWatch:
                 lambda name, msg: fleet.hear_legend(
                     name, Legend.of(msg.class_names, msg.colours))),
             _LESSON: (
-                Lesson, _LESSONS_QOS,
+                Lesson, qos.LESSONS,
                 lambda name, msg: fleet.hear_lesson(name, msg, time.monotonic())),
         }
         node.create_timer(_PERIOD, self._look)

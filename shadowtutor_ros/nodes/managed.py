@@ -7,11 +7,14 @@ from collections.abc import Callable
 import traceback
 
 from lifecycle_msgs.srv import ChangeState
+from rclpy.clock import Clock, ClockType
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.timer import Timer
 
 from shadowtutor_ros.errors import ShadowTutorError
 
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 RCLError = rclpy_implementation.RCLError
 
 UNCONFIGURED, INACTIVE, ACTIVE = 'unconfigured', 'inactive', 'active'
@@ -55,6 +58,10 @@ class ManagedNode(LifecycleNode):
 
     def report(self) -> None:
         """Publish how things stand; called after every step."""
+
+    def every(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Create a timer that goes on when simulated time stands still."""
+        return self.create_timer(seconds, callback, clock=_STEADY)
 
     def start(self) -> None:
         """Configure and activate; raise StartError that says why it cannot."""

@@ -81,7 +81,7 @@ class StudentNode(ManagedNode):
         self._camera: Subscription | None = None
         self._worker: threading.Thread | None = None
         keep_live(self, STUDENT_PARAMETERS, p, self._change)
-        self.create_timer(p['status_period'], self._diagnose)
+        self.every(p['status_period'], self._diagnose)
         report_dds(self)
         self.report()
 

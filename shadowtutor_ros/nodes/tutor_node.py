@@ -82,7 +82,7 @@ class TutorNode(ManagedNode):
         self._lessons = publisher(self, Lesson, '~/lessons', qos.LESSONS)
         self._status = TutorStatusTopics(self, self._values['error_failures'])
         keep_live(self, TUTOR_PARAMETERS, self._values, self._change)
-        self.create_timer(self._values['status_period'], self.report)
+        self.every(self._values['status_period'], self.report)
         report_dds(self)
         self.report()
 

@@ -60,7 +60,7 @@ class TutorStatusTopics:
         self._last = now, report.teaching_seconds
         stamp = self._clock.now().to_msg()
         status = TutorStatus(
-            teacher=self._teacher, device=str(self._device or ''),
+            active=not phase, teacher=self._teacher, device=str(self._device or ''),
             detail='; '.join(filter(None, (phase, problem, self._detail))),
             queued=report.queued,
             load=min(1.0, max(0.0, report.teaching_seconds - before) / max(now - then, 1e-3)),

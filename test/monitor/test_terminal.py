@@ -27,7 +27,7 @@ def fleet_of(*streams: str, **values: Any) -> Fleet:
                 name, frames_processed=25 * second, bytes_up=1000 * second,
                 metric=0.25 * (second + 1), updates_applied=second + 1, **values), float(second))
     fleet.hear_tutor('/tutor', TutorStatus(
-        teacher='yolo', device='cuda:0', load=0.42, max_streams=8, gpu_memory=3 << 30,
+        active=True, teacher='yolo', device='cuda:0', load=0.42, max_streams=8, gpu_memory=3 << 30,
         streams=[StreamStatus(stream_id=name) for name in streams]), 3.0)
     return fleet
 

@@ -23,6 +23,7 @@ def test_the_states_are_the_messages() -> None:
     (0.0, {'link': StudentStatus.LINK_BUSY}, ('learning', Level.GOOD)),
     (0.0, {'link': StudentStatus.LINK_FAILED}, ('link failed', Level.BAD)),
     (0.0, {'state': StudentStatus.WAITING}, ('no weights', Level.WARN)),
+    (0.0, {'state': StudentStatus.INACTIVE}, ('inactive', Level.WARN)),
     (12.0, {'link': StudentStatus.LINK_FAILED}, ('silent 12 s', Level.SILENT))])
 def test_a_student_is_in_one_state(
     idle: float, values: dict[str, Any], expected: tuple[str, Level],
@@ -37,12 +38,13 @@ def test_a_student_is_in_one_state(
     (0.0, {'load': 0.1}, ('teaching', Level.GOOD)),
     (0.0, {'queued': 1}, ('teaching', Level.GOOD)),
     (0.0, {'detail': 'no memory'}, ('lesson failed', Level.BAD)),
+    (0.0, {'detail': 'unconfigured', 'active': False}, ('inactive', Level.WARN)),
     (150.0, {}, ('silent 2 min', Level.SILENT))])
 def test_a_tutor_is_in_one_state(
     idle: float, values: dict[str, Any], expected: tuple[str, Level],
 ) -> None:
     fleet = Fleet()
-    fleet.hear_tutor('/t', TutorStatus(**values), 0.0)
+    fleet.hear_tutor('/t', TutorStatus(**{'active': True, **values}), 0.0)
     assert words.tutor_state(fleet.view(idle).tutors[0]) == expected
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
+import runpy
 
 import pytest
 import rclpy
@@ -36,6 +38,22 @@ def test_the_shipped_yaml_is_the_declared_defaults(node: str) -> None:
     assert values == {p.name: p.default for p in TABLES[node]}
     for p in TABLES[node]:
         assert type(values[p.name]) is type(p.default), p.name
+
+
+def test_files_and_page_are_what_the_script_writes() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / 'scripts/write_parameters.py'))
+    assert script['NODES'] == TABLES
+    for path, text in script['files']().items():
+        assert path.read_text() == text, path
+
+
+def test_there_are_few_parameters_and_each_is_used() -> None:
+    assert len({p for table in TABLES.values() for p in table}) <= 60
+    nodes = Path(declare.__code__.co_filename).parent
+    code = ''.join(path.read_text() for path in nodes.glob('*_node.py'))
+    for name in {p.name for table in TABLES.values() for p in table}:
+        used = code.count(f"'{name}'") - code.count(f"Parameter('{name}'")
+        assert used, name
 
 
 @pytest.mark.parametrize('node', TABLES)

@@ -117,6 +117,14 @@ def test_a_student_without_anything_says_what_it_waits_for(system: System) -> No
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
 
 
+def test_nodes_on_simulated_time_do_not_wait_for_its_clock(system: System) -> None:
+    system.tutor(use_sim_time=True)
+    system.student(use_sim_time=True)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    system.wait(lambda s: s.updates_applied >= 1)
+
+
 @pytest.mark.parametrize(('start', 'message'), [
     (lambda s: s.tutor(teacher_weights='/nowhere'), '/nowhere: expected a folder'),
     (lambda s: s.tutor(teacher='oracle'), 'teacher: expected one of'),

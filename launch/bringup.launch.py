@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tutor and the students of several robots on one machine, with videos for cameras if wanted."""
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
+from launch.launch_context import LaunchContext
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
+
+
+def include(name: str, **arguments: str) -> GroupAction:
+    """Return a launch file; the group keeps its defaults, as params_file, from the others."""
+    return GroupAction([IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution(
+            [FindPackageShare('shadowtutor_ros'), 'launch', f'{name}.launch.py'])),
+        launch_arguments=arguments.items())])
+
+
+def bringup(context: LaunchContext) -> list[GroupAction]:
+    """Return the tutor, and per robot a student and, if there is a video for it, a replay."""
+    def words(name: str) -> list[str]:
+        return [word for word in LaunchConfiguration(name).perform(context).split(',') if word]
+
+    robots, sources = words('robots') or [''], words('source')
+    if len(sources) > len(robots):
+        raise ValueError(f'source: expected at most one per robot, {len(robots)}, '
+                         f'got {len(sources)}')
+    found = [include('tutor', namespace='')]
+    for number, robot in enumerate(robots):
+        found.append(include('student', namespace=robot))
+        if sources:
+            first = {} if number == 0 else {'clock': 'false'}  # one clock is enough
+            found.append(include('replay', namespace=robot,
+                                 source=sources[number % len(sources)], **first))
+    return found
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return everything; arguments that are not declared here go to all launch files."""
+    return LaunchDescription([
+        DeclareLaunchArgument('robots', default_value='',
+                              description='Namespaces of the robots, with commas; '
+                                          'empty: one without a namespace'),
+        DeclareLaunchArgument('source', default_value='',
+                              description='Videos, folders of images or rosbags in place of the '
+                                          "robots' cameras, with commas, used in turn; "
+                                          'empty: real cameras'),
+        OpaqueFunction(function=bringup),
+    ])
