@@ -34,6 +34,10 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[Frame]: ...
 
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames from index ``start`` on."""
+        ...
+
 
 def open_source(source: str) -> Source:
     """
@@ -81,7 +85,11 @@ class FrameSource:
             raise VideoError(f'{source!r}: no such video file, image folder or camera index')
 
     def __iter__(self) -> Iterator[Frame]:
-        return self._read_images() if self._images else self._read_capture()
+        return self.frames()
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames from index ``start`` on, just as reading from the first would."""
+        return self._read_images(start) if self._images else self._read_capture(start)
 
     def _open(self) -> cv2.VideoCapture:
         capture = (cv2.VideoCapture(int(self.source)) if self.source.isdecimal()
@@ -90,8 +98,25 @@ class FrameSource:
             raise VideoError(f'{self.source}: not a readable video')
         return capture
 
-    def _read_capture(self) -> Iterator[Frame]:
+    def _open_at(self, index: int) -> cv2.VideoCapture:
+        """Return the video before frame ``index``, counted from the start."""
         capture = self._open()
+        if index == 0:
+            return capture
+        capture.set(cv2.CAP_PROP_POS_FRAMES, index - 1)
+        if capture.grab():
+            found = capture.get(cv2.CAP_PROP_POS_MSEC) * self.fps / 1000
+            if abs(found - (index - 1)) < 0.5:
+                return capture
+        # Without an index in the file, or with frames of unequal length, a jump may go wrong.
+        capture.release()
+        capture = self._open()
+        for _ in range(index):
+            capture.grab()
+        return capture
+
+    def _read_capture(self, start: int) -> Iterator[Frame]:
+        capture = self._open_at(start)
         try:
             while True:
                 good, frame = capture.read()
@@ -101,12 +126,39 @@ class FrameSource:
         finally:
             capture.release()
 
-    def _read_images(self) -> Iterator[Frame]:
-        for path in self._images:
+    def _read_images(self, start: int) -> Iterator[Frame]:
+        for path in self._images[start:]:
             frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if frame is None:
                 raise VideoError(f'{path}: not a readable image')
             yield np.asarray(frame, dtype=np.uint8)
+
+
+_NOWHERE = -2  # no frame comes after it
+
+
+class FrameReader:
+    """Reads single frames of a source by index; in order it does not seek."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._frames: Iterator[Frame] = iter(())
+        self._index = _NOWHERE  # of the frame that was read last
+        self._frame: Frame | None = None
+
+    def read(self, index: int) -> Frame | None:
+        """
+        Return frame ``index``, None beyond the end; the last one again without reading.
+
+        Raise VideoError when it cannot be read.
+        """
+        if index != self._index:
+            if index != self._index + 1:
+                self._frames = self._source.frames(index)
+            self._index = _NOWHERE  # if this fails
+            self._frame = next(self._frames, None)
+            self._index = index
+        return self._frame
 
 
 class VideoWriter:

@@ -99,7 +99,7 @@ def test_a_node_gets_its_own_parameters(monkeypatch: pytest.MonkeyPatch, name: s
 def test_the_demo_starts_every_node_with_its_own_parameters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = commands(monkeypatch, 'demo', source='0', namespace='robot')
+    found = commands(monkeypatch, 'demo', source='0', robots='robot')
     assert {name.removesuffix('_node') for name in found} == {'replay', 'student', 'tutor'}
     for name, command in found.items():
         assert f"config/{name.removesuffix('_node')}.yaml" in command
@@ -120,6 +120,16 @@ def test_only_arguments_that_are_given_override_params_file(
 def test_a_camera_index_stays_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
     (command,) = commands(monkeypatch, 'replay', source='0').values()
     assert parameters(command) == [{'source': '0'}]
+
+
+def test_a_replay_with_a_clock_has_media_stamps(monkeypatch: pytest.MonkeyPatch) -> None:
+    (command,) = commands(monkeypatch, 'replay', source='0', clock='true', loop='false').values()
+    assert parameters(command) == [
+        {'source': '0', 'clock': True, 'loop': False, 'stamps': 'media'}]
+    found = commands(monkeypatch, 'demo', source='0', clock='true', use_sim_time='true')
+    assert parameters(found['replay_node']) == [
+        {'source': '0', 'clock': True, 'stamps': 'media'}]
+    assert {'use_sim_time': True} in parameters(found['student_node'])
 
 
 def test_the_dds_profile_reaches_our_own_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,12 +153,12 @@ def test_several_robots_share_a_tutor(monkeypatch: pytest.MonkeyPatch) -> None:
              for executable, command, _ in found]
     assert sorted(where) == [
         ('dashboard_node', ''), ('replay_node', '/blue'), ('replay_node', '/red'),
-        ('student_node', '/blue'), ('student_node', '/red'), ('tutor_node', '')]
-    sources = {command.partition('__ns:=')[2].split(' ')[0]: parameters(command)
-               for executable, command, _ in found if executable == 'replay_node'}
-    assert sources['/red'][-1] == {'clock': True, 'stamps': 'media'} or sources['/red']
-    assert {'source': 'b.avi'}.items() <= {
-        name: value for given in sources['/blue'] for name, value in given.items()}.items()
+        ('student_node', '/blue'), ('student_node', '/red'), ('tutor_node', '/')]
+    given = {command.partition('__ns:=')[2].split(' ')[0]: parameters(command)
+             for executable, command, _ in found if executable == 'replay_node'}
+    assert given == {
+        '/red': [{'source': 'a.avi', 'clock': True, 'stamps': 'media'}],
+        '/blue': [{'source': 'b.avi', 'clock': False}]}
 
 
 def test_real_cameras_need_no_source(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,12 @@ class BagSource:
         self.count: int | None = len(self.stamps)
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, (_, message) in enumerate(self._bag.messages(self._topic)):
+        return self.frames()
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames from index ``start`` on; those before are read but not decoded."""
+        messages = enumerate(self._bag.messages(self._topic))
+        for index, (_, message) in itertools.islice(messages, start, None):
             try:
                 yield frame_of(message)
             except BadImage as error:

@@ -4,19 +4,27 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
+import math
 import threading
 import time
 from typing import Any
 
 import cv2
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+from shadowtutor_msgs.srv import Pause, Seek, Step
 
+from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.parameters import declare, Parameter
+from shadowtutor_ros.nodes.parameters import declare, Parameter, ParameterError
 from shadowtutor_ros.nodes.spin import run, WorkingNode
-from shadowtutor_ros.video import Frame, open_source
+from shadowtutor_ros.playback import Playback, PlaybackError
+from shadowtutor_ros.video import Frame, FrameReader, open_source
 from shadowtutor_ros.wire.images import image_from_array
-from shadowtutor_ros.wire.messages import header_to_msg, stamp_from_msg
+from shadowtutor_ros.wire.messages import header_to_msg, stamp_from_msg, stamp_to_msg
+
+_JPEG_QUALITY = 90
 
 REPLAY_PARAMETERS = (
     Parameter('source', '', 'Video file, folder of images, rosbag (folder, .mcap, .db3), '
@@ -26,36 +34,51 @@ REPLAY_PARAMETERS = (
     Parameter('fps', 0.0, "Frames per second; 0: the file's.", 0.0, 1000.0),
     Parameter('stamps', 'now', 'now: the node clock; media: frame index / fps from zero.',
               choices=('now', 'media')),
+    Parameter('clock', False, 'With stamps media: publish each stamp on /clock before the frame.'),
     Parameter('frames', 0, 'Stop after this many frames; 0: all.', 0, 2**31 - 1),
     Parameter('loop', False, 'Begin again at the end.'),
     Parameter('frame_id', 'camera', 'frame_id of the images.'),
     Parameter('image_transport', 'raw', 'Publish image (sensor_msgs/Image) or '
               'image/compressed (JPEG).', choices=('raw', 'compressed')),
-    Parameter('jpeg_quality', 90, 'JPEG quality of image/compressed.', 1, 100),
     Parameter('mask_timeout', 30.0, 'lockstep: go on without the mask after this many seconds.',
               0.1, 3600.0),
 )
 
 
 class ReplayNode(WorkingNode):
-    """Publishes ``image``; with pace lockstep it subscribes to ``mask``."""
+    """
+    Publishes ``image`` and on demand ``/clock``; with pace lockstep it subscribes to ``mask``.
+
+    Serves ``~/pause``, ``~/step`` and ``~/seek``.
+    """
 
     def __init__(self) -> None:
         super().__init__('replay')
         p = self._values = declare(self, REPLAY_PARAMETERS)
         self._source = open_source(p['source'])
-        self._fps = p['fps'] or self._source.fps
+        self._lockstep = p['pace'] == 'lockstep'
+        self._playback = Playback(
+            p['fps'] or self._source.fps, self._source.count, time.monotonic(),
+            frames=p['frames'], loop=p['loop'],
+            mask_timeout=p['mask_timeout'] if self._lockstep else None)
         self._compressed = p['image_transport'] == 'compressed'
         self._publisher = self.create_publisher(
             CompressedImage if self._compressed else Image,
             'image/compressed' if self._compressed else 'image',
             qos.REPLAY, qos_overriding_options=qos.OVERRIDABLE)
-        self._mask_stamp = -1
-        self._changed = threading.Condition()
+        self._clock_publisher = self._create_clock() if p['clock'] else None
+        self._stamp = -1  # of the last frame
+        self._changed = threading.Condition()  # guards the playback and what is published
         self._stopped = False
-        if p['pace'] == 'lockstep':
+        if self._lockstep:
             self.create_subscription(
                 Image, 'mask', self._on_mask, qos.CAMERA, qos_overriding_options=qos.OVERRIDABLE)
+        self.create_service(Pause, '~/pause', lambda request, response: self._ask(
+            response, lambda now: self._playback.pause(request.paused, now)))
+        self.create_service(Step, '~/step', lambda request, response: self._ask(
+            response, lambda now: self._playback.step(request.frames, now)))
+        self.create_service(Seek, '~/seek', lambda request, response: self._ask(
+            response, lambda now: self._playback.seek(request.seconds, now)))
         self._thread = threading.Thread(target=self._replay, name='replay')
         self._thread.start()
 
@@ -65,59 +88,97 @@ class ReplayNode(WorkingNode):
             self._changed.notify_all()
         self._thread.join()
 
+    def _create_clock(self) -> Any:
+        if self._values['stamps'] != 'media':
+            raise ParameterError(
+                f"clock: expected stamps 'media', got {self._values['stamps']!r}")
+        if self.get_parameter('use_sim_time').value:
+            raise ParameterError('clock: expected use_sim_time false, got true')
+        # Best effort, depth 1: what rclcpp and rclpy subscribe with.
+        return self.create_publisher(
+            Clock, '/clock', qos.CAMERA, qos_overriding_options=qos.OVERRIDABLE)
+
+    def _ask(self, response: Any, change: Callable[[float], None]) -> Any:
+        with self._changed:
+            try:
+                change(time.monotonic())
+                response.success = True
+            except PlaybackError as error:
+                response.message = str(error)
+            self._changed.notify_all()
+        return response
+
     def _on_mask(self, msg: Image) -> None:
         with self._changed:
-            self._mask_stamp = stamp_from_msg(msg.header.stamp)
-            self._changed.notify_all()
+            if stamp_from_msg(msg.header.stamp) == self._stamp:
+                self._playback.answered(time.monotonic())
+                self._changed.notify_all()
 
     def _replay(self) -> None:
-        p = self._values
-        lockstep = p['pace'] == 'lockstep'
-        if lockstep:
-            while not (self._publisher.get_subscription_count() or self._pause(0.05)):
-                pass
-        count = 0
-        due = time.monotonic()
-        while not self._stopped:
-            for frame in self._source:
-                stamp = (round(count * 1e9 / self._fps) if p['stamps'] == 'media'
-                         else self.get_clock().now().nanoseconds)
-                self._publish(frame, stamp)
-                count += 1
-                if lockstep:
-                    self._wait_for_mask(stamp)
-                else:
-                    due = max(due + 1 / self._fps, time.monotonic() - 1 / self._fps)
-                    self._pause(due - time.monotonic())
-                if self._stopped or count == p['frames']:
-                    break
-            if not p['loop'] or count == p['frames']:
-                break
-        self.get_logger().info(f'{count} frames of {self._source.source} replayed')
+        if self._lockstep:
+            self._wait_for_viewer()
+        reader = FrameReader(self._source)
+        while (place := self._next_place()) is not None:
+            try:
+                frame = reader.read(place)
+            except ShadowTutorError as error:
+                self.get_logger().error(f'{type(error).__name__}: {error}')
+                frame = None
+            self._take(place, frame)
+        if not self._playback.ended:
+            self._report()
 
-    def _publish(self, frame: Frame, stamp: int) -> None:
-        header = header_to_msg(stamp, self._values['frame_id'])
+    def _wait_for_viewer(self) -> None:
+        with self._changed:
+            while not (self._stopped or self._publisher.get_subscription_count()):
+                self._changed.wait(0.05)
+
+    def _next_place(self) -> int | None:
+        """Wait until a frame is due and return its place; None: the node stops."""
+        with self._changed:
+            while not self._stopped:
+                now = time.monotonic()
+                if self._playback.give_up(now):
+                    timeout = self._values['mask_timeout']
+                    self.get_logger().warning(f'no mask within {timeout:g} s, goes on without')
+                wait = self._playback.wake_at - now
+                if wait <= 0:
+                    return self._playback.place
+                self._changed.wait(None if wait == math.inf else wait)
+        return None
+
+    def _take(self, place: int, frame: Frame | None) -> None:
+        """Publish the frame, unless it is not wanted any more."""
+        with self._changed:
+            playback = self._playback
+            if self._stopped or not playback.wants(place, time.monotonic()):
+                return
+            if frame is None:
+                playback.end()
+            else:
+                self._stamp = (playback.stamp if self._values['stamps'] == 'media'
+                               else self.get_clock().now().nanoseconds)
+                self._publish(frame)
+                playback.published(time.monotonic())
+            if playback.ended:
+                self._report()
+
+    def _report(self) -> None:
+        self.get_logger().info(
+            f'{self._playback.frame} frames of {self._source.source} replayed')
+
+    def _publish(self, frame: Frame) -> None:
+        if self._clock_publisher is not None:
+            # A time of 0 means that there is none yet.
+            self._clock_publisher.publish(Clock(clock=stamp_to_msg(max(1, self._stamp))))
+        header = header_to_msg(self._stamp, self._values['frame_id'])
         if self._compressed:
-            _, data = cv2.imencode(
-                '.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, self._values['jpeg_quality']])
+            _, data = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
             self._publisher.publish(CompressedImage(
                 header=header, format='bgr8; jpeg compressed bgr8',
                 data=array('B', data.tobytes())))
         else:
             self._publisher.publish(image_from_array(frame, 'bgr8', header))
-
-    def _wait_for_mask(self, stamp: int) -> None:
-        timeout = self._values['mask_timeout']
-        with self._changed:
-            came = self._changed.wait_for(
-                lambda: self._mask_stamp == stamp or self._stopped, timeout)
-        if not came:
-            self.get_logger().warning(f'no mask within {timeout:g} s, goes on without')
-
-    def _pause(self, seconds: float) -> bool:
-        """Wait, or less if the node stops; return whether it stops."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._stopped, max(0.0, seconds))
 
 
 def main(args: list[str] | None = None) -> Any:

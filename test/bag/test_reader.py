@@ -51,6 +51,8 @@ def test_the_order_is_the_recorders_and_the_file_alone_is_enough(
         source = open_source(str(path))
         assert isinstance(source, BagSource)
         assert [int(frame[0, 0, 0]) for frame in source] == [0, 1, 2, 3]
+        assert [int(frame[0, 0, 0]) for frame in source.frames(2)] == [2, 3]
+        assert list(source.frames(4)) == []
         assert source.stamps == stamps
         assert source.fps == 25.0  # the median, which the swapped pair does not move
 
