@@ -19,6 +19,7 @@ from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.parameters import declare, Parameter, ParameterError
 from shadowtutor_ros.nodes.spin import run, WorkingNode
+from shadowtutor_ros.nodes.topics import publisher, subscription
 from shadowtutor_ros.playback import Playback, PlaybackError
 from shadowtutor_ros.video import Frame, FrameReader, open_source
 from shadowtutor_ros.wire.images import image_from_array
@@ -62,17 +63,15 @@ class ReplayNode(WorkingNode):
             frames=p['frames'], loop=p['loop'],
             mask_timeout=p['mask_timeout'] if self._lockstep else None)
         self._compressed = p['image_transport'] == 'compressed'
-        self._publisher = self.create_publisher(
-            CompressedImage if self._compressed else Image,
-            'image/compressed' if self._compressed else 'image',
-            qos.REPLAY, qos_overriding_options=qos.OVERRIDABLE)
+        self._publisher = publisher(
+            self, CompressedImage if self._compressed else Image,
+            'image/compressed' if self._compressed else 'image', qos.REPLAY)
         self._clock_publisher = self._create_clock() if p['clock'] else None
         self._stamp = -1  # of the last frame
         self._changed = threading.Condition()  # guards the playback and what is published
         self._stopped = False
         if self._lockstep:
-            self.create_subscription(
-                Image, 'mask', self._on_mask, qos.CAMERA, qos_overriding_options=qos.OVERRIDABLE)
+            subscription(self, Image, 'mask', self._on_mask, qos.CAMERA)
         self.create_service(Pause, '~/pause', lambda request, response: self._ask(
             response, lambda now: self._playback.pause(request.paused, now)))
         self.create_service(Step, '~/step', lambda request, response: self._ask(
@@ -95,8 +94,7 @@ class ReplayNode(WorkingNode):
         if self.get_parameter('use_sim_time').value:
             raise ParameterError('clock: expected use_sim_time false, got true')
         # Best effort, depth 1: what rclcpp and rclpy subscribe with.
-        return self.create_publisher(
-            Clock, '/clock', qos.CAMERA, qos_overriding_options=qos.OVERRIDABLE)
+        return publisher(self, Clock, '/clock', qos.CAMERA)
 
     def _ask(self, response: Any, change: Callable[[float], None]) -> Any:
         with self._changed:

@@ -13,6 +13,7 @@ from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.parameters import declare
 from shadowtutor_ros.nodes.spin import run, WorkingNode
+from shadowtutor_ros.nodes.topics import publisher, subscription
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
@@ -39,10 +40,8 @@ class TeacherNode(WorkingNode):
         self._teacher = create_teacher(
             p['teacher'], classes, weights=p['teacher_weights'], device=str(device),
             score_threshold=p['score_threshold'], fps=p['labels_fps'])
-        self._publisher = self.create_publisher(
-            Image, '~/mask', qos.REPLAY, qos_overriding_options=qos.OVERRIDABLE)
-        self.create_subscription(
-            Image, 'image', self._label, qos.REPLAY, qos_overriding_options=qos.OVERRIDABLE)
+        self._publisher = publisher(self, Image, '~/mask', qos.REPLAY)
+        subscription(self, Image, 'image', self._label, qos.REPLAY)
         self.get_logger().info(f'{self._teacher.name} labels {len(classes)} classes on {device}')
 
     def _label(self, msg: Image) -> None:
