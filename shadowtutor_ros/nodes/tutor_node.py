@@ -183,6 +183,9 @@ class TutorNode(ManagedNode):
                     response.transfer = channel.send(update_to_bytes(update))
                 else:
                     response.student = update_to_msg(update)
+        except NotActive as error:  # nothing to warn of: somebody wants it so
+            response.message = str(error)
+            return response
         except (TutorError, WireError) as error:
             response.message = f'{type(error).__name__}: {error}'
             self.get_logger().warning(f'{request.stream_id!r}: {response.message}')
@@ -238,6 +241,9 @@ class TutorNode(ManagedNode):
         except _Cancelled:
             goal.canceled()
             return Distill.Result(message='cancelled')
+        except NotActive as error:
+            goal.abort()
+            return Distill.Result(message=str(error))
         except Exception as error:  # one bad key frame must not take the tutor down
             return self._abort(goal, name, error)
         goal.succeed()

@@ -146,7 +146,7 @@ def test_a_tutor_that_is_deactivated_tells_its_robots_and_goes_on_later(
     system.tutor(teacher_weights=system.endless_labels(), autostart=False)
     system.student(min_stride=2, max_stride=4)
     assert manager.change('/tutor', 'configure')
-    system.wait(lambda s: 'NotActive: the tutor is inactive' in s.detail)
+    system.wait(lambda s: 'first student refused: the tutor is inactive' in s.detail)
     assert manager.change('/tutor', 'activate')
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
     system.replay(loop=True)
