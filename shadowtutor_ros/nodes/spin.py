@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -75,28 +76,23 @@ def run(
         sys.exit(130)
     executor = MultiThreadedExecutor(threads)
     executor.add_node(node)
-    errors = _spin_until_signal(executor, node)
+    _spin_until_signal(executor, node)
     node.destroy_node()
     rclpy.shutdown()
-    if errors:
-        raise errors[0]
 
 
-def _spin_until_signal(
-    executor: Executor, node: WorkingNode | ManagedNode,
-) -> list[Exception]:
-    """Spin in a thread and wait for a signal in this one; return what a callback raised."""
+def _spin_until_signal(executor: Executor, node: WorkingNode | ManagedNode) -> None:
+    """Spin in a thread and wait for a signal in this one; go on whatever a callback raises."""
     stopped = threading.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, lambda number, frame: stopped.set())
-    errors: list[Exception] = []
 
     def spin() -> None:
-        try:
-            executor.spin()
-        except Exception as error:
-            errors.append(error)
-        stopped.set()
+        while not stopped.is_set():
+            try:
+                executor.spin()
+            except Exception:  # ours, or rclpy's: as when two tutors of one name answer a goal
+                node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
 
     spinning = threading.Thread(target=spin, name='executor')
     spinning.start()
@@ -104,4 +100,3 @@ def _spin_until_signal(
     node.stop()
     executor.shutdown()
     spinning.join()
-    return errors
