@@ -32,13 +32,16 @@ def bringup(context: LaunchContext) -> list[GroupAction]:
     if len(sources) > len(robots):
         raise ValueError(f'source: expected at most one per robot, {len(robots)}, '
                          f'got {len(sources)}')
+    # One clock is enough; the others' frames are stamped by its time all the same.
+    clock = LaunchConfiguration('clock', default='').perform(context) == 'true'
+    no_clock = {'clock': 'false', 'stamps': 'media'} if clock else {}
     found = [include('tutor', namespace='')]
     for number, robot in enumerate(robots):
         found.append(include('student', namespace=robot))
         if sources:
-            first = {} if number == 0 else {'clock': 'false'}  # one clock is enough
             found.append(include('replay', namespace=robot,
-                                 source=sources[number % len(sources)], **first))
+                                 source=sources[number % len(sources)],
+                                 **(no_clock if number else {})))
     return found
 
 

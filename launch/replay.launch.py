@@ -18,8 +18,9 @@ def replay(context: LaunchContext) -> list[Node]:
     given: dict[str, object] = {
         name: value(name).perform(context) == 'true'
         for name in ('loop', 'clock') if value(name).perform(context)}
-    if given.get('clock'):
-        given['stamps'] = 'media'
+    stamps = value('stamps').perform(context) or ('media' if given.get('clock') else '')
+    if stamps:
+        given['stamps'] = stamps
     return [Node(
         package='shadowtutor_ros', executable='replay_node', name='replay',
         namespace=value('namespace'), output='screen',
@@ -46,6 +47,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('clock', default_value='', choices=['', 'true', 'false'],
                               description='true: publish /clock and media stamps, for nodes '
                                           'with use_sim_time; empty: what params_file says'),
+        DeclareLaunchArgument('stamps', default_value='', choices=['', 'now', 'media'],
+                              description='now: of the clock; media: frame index / fps; empty: '
+                                          'media with clock, else what params_file says'),
         DeclareLaunchArgument('log_level', default_value='info',
                               description='debug, info, warn, error or fatal'),
         DeclareLaunchArgument('image', default_value='camera/image_raw',

@@ -20,15 +20,30 @@ NODES = {'student': STUDENT_PARAMETERS, 'tutor': TUTOR_PARAMETERS, 'replay': REP
 INTRODUCTION = """\
 # Parameters
 
-Those marked *live* may be changed while the node runs (`ros2 param set /student threshold 0.7`),
-several at once all or none; what is out of range or contradicts others is refused with the reason.
+Those marked *live* may be changed while the node runs (`ros2 param set /student threshold 0.7`;
+several at once, all or none, by the service `set_parameters_atomically`); what is out of range or
+contradicts others is refused with the reason.
 All others are read at the start: give them with `params_file:=`, the launch argument of the same
 name where there is one, or `ros2 run ... --ros-args -p name:=value`. A node that is given a
 parameter that it does not have, of the wrong type or out of range, says what is expected and ends.
 
-`config/paper.yaml` sets the paper's constants. Every topic takes `qos_overrides` parameters as
-well, for example `qos_overrides./student/mask.publisher.reliability`. This page and
-`config/*.yaml` are written by `scripts/write_parameters.py`.
+There are 58: those of `teacher_node` are the tutor's, and three are shared by student and tutor.
+`config/paper.yaml` sets the paper's constants. One `params_file` for several nodes names them, as
+it does: `/**/student:`, `/**/tutor:`.
+
+Topics take `qos_overrides` as well, but for those under `~/link` and what the dashboard subscribes
+to. In a `params_file`:
+
+```yaml
+/**/student:
+  ros__parameters:
+    qos_overrides:
+      /student/mask:
+        publisher:
+          reliability: reliable
+```
+
+This page and `config/*.yaml` are written by `scripts/write_parameters.py`.
 """
 
 

@@ -158,7 +158,7 @@ def test_several_robots_share_a_tutor(monkeypatch: pytest.MonkeyPatch) -> None:
              for executable, command, _ in found if executable == 'replay_node'}
     assert given == {
         '/red': [{'source': 'a.avi', 'clock': True, 'stamps': 'media'}],
-        '/blue': [{'source': 'b.avi', 'clock': False}]}
+        '/blue': [{'source': 'b.avi', 'clock': False, 'stamps': 'media'}]}
 
 
 def test_real_cameras_need_no_source(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,12 +93,18 @@ def messages(loaded: Loaded) -> Finding:
         return Finding(SKIPPED, MESSAGES, 'rclpy cannot be imported')
     try:
         from rclpy.type_support import check_for_type_support
+        import shadowtutor_msgs
         from shadowtutor_msgs.action import Distill
         check_for_type_support(Distill)
     except Exception as error:
         return Finding(PROBLEM, MESSAGES, f'{type(error).__name__}: {error}', _rebuild())
-    from ament_index_python.packages import get_package_share_directory
-    return judge_messages(Path(get_package_share_directory(PACKAGE)), _SOURCES / PACKAGE)
+    return judge_messages(_share(Path(shadowtutor_msgs.__file__)), _SOURCES / PACKAGE)
+
+
+def _share(module: Path) -> Path:
+    """Return the share folder of the prefix that the package is imported from."""
+    return next((folder / 'share' / PACKAGE for folder in module.parents
+                 if (folder / 'share' / PACKAGE / 'package.xml').is_file()), module.parent)
 
 
 def judge_messages(built: Path, sources: Path) -> Finding:

@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import qos_policy_name_from_kind, QoSProfile
 from rclpy.subscription import Subscription
 
 from shadowtutor_ros.nodes.qos import OVERRIDABLE
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 
 def publisher(node: Node, type_: type, topic: str, profile: QoSProfile) -> Publisher:

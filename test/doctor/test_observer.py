@@ -19,6 +19,7 @@ from shadowtutor_ros.doctor.graph import Graph, judge_graph, Student as Seen
 from shadowtutor_ros.doctor.observer import observe
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.nodes.managed import ManagedNode
 from shadowtutor_ros.nodes.student_node import StudentNode
 from shadowtutor_ros.nodes.tutor_node import TutorNode
 from shadowtutor_ros.wire.images import image_from_array
@@ -37,6 +38,9 @@ def running(*nodes: Callable[[], Node], parameters: tuple[str, ...] = ()) -> Ite
     given = [word for p in parameters for word in ('-p', p)]
     rclpy.init(args=['--ros-args', '-r', f'image:={CAMERA}', *given])
     made = [make() for make in nodes]
+    for node in made:
+        if isinstance(node, ManagedNode):
+            node.start()
     executor = MultiThreadedExecutor(4)
     for node in made:
         executor.add_node(node)
