@@ -68,8 +68,10 @@ class ActionLink:
             goal = goal_from_key_frame(key_frame, self._channel.link, new_transfer())
         future = self._client.send_goal_async(goal, alive)
         future.add_done_callback(partial(self._on_goal, sequence))
-        if self._channel is not None:  # after the goal, which need not wait behind the pieces
-            self._channel.send(key_frame.encoded.data, alive, goal.transfer)
+        with self._answered:
+            if self._channel is not None and sequence == self._sequence:
+                # After the goal, which need not wait behind the pieces.
+                self._channel.send(key_frame.encoded.data, alive, goal.transfer)
 
     def receive(self, wait: bool) -> Reply | None:
         with self._answered:
@@ -80,6 +82,8 @@ class ActionLink:
                 self._abandon()
                 return LinkFailure(f'no sign of {self._name} for {self._timeout:.1f} s', True)
             reply, self._reply = self._reply, None
+            if reply is not None:
+                self._sequence = 0
             return reply
 
     def give_up(self) -> None:
@@ -117,8 +121,10 @@ class ActionLink:
             self._answer(sequence, LinkFailure(f'{self._name} rejected the key frame'))
             return
         with self._answered:
-            if sequence == self._sequence:
-                self._goal = goal
+            if sequence != self._sequence:
+                goal.cancel_goal_async()
+                return
+            self._goal = goal
         goal.get_result_async().add_done_callback(partial(self._on_result, sequence))
 
     def _on_result(self, sequence: int, future: Future) -> None:

@@ -58,7 +58,8 @@ class StudentDiagnostics:
         seconds = now - then
 
         def rate(field: str) -> float:
-            return float(getattr(status, field) - getattr(last, field)) / seconds
+            grown = getattr(status, field) - getattr(last, field)
+            return max(0.0, float(grown)) / seconds  # counters begin again with the node
 
         level, message = (ERROR, problem) if problem else self._judge(
             status, last, rate('frames_processed'))
@@ -82,12 +83,12 @@ class StudentDiagnostics:
         failures = self._failures.count(status.updates_applied, status.failures)
         if status.state != StudentStatus.RUNNING:
             return WARN, status.detail or 'has no weights yet'
+        if status.frames_rejected > last.frames_rejected:
+            return WARN, f'images cannot be read: {status.detail}'
         if fps == 0.0:
             return STALE, 'no image was segmented since the last report'
         if failures >= self.limits.failures:
             return ERROR, f'{failures} key frames failed in a row: {status.detail}'
-        if status.frames_rejected > last.frames_rejected:
-            return WARN, f'images cannot be read: {status.detail}'
         if status.link == StudentStatus.LINK_FAILED:
             return WARN, f'the last key frame failed: {status.detail}'
         if status.staleness_frames > self.limits.staleness:
@@ -101,7 +102,7 @@ class TutorDiagnostics:
     """
     Turns ``~/status`` of the tutor node ``name`` into diagnostics.
 
-    WARN after a failed key frame, ERROR after ``error_failures`` in a row.
+    WARN while inactive and after a failed key frame, ERROR after ``error_failures`` in a row.
     """
 
     def __init__(self, name: str, error_failures: int) -> None:
@@ -123,6 +124,8 @@ class TutorDiagnostics:
 
     def _judge(self, status: TutorStatus) -> tuple[bytes, str]:
         failures = self._failures.count(status.key_frames, status.failures)
+        if not status.active:
+            return WARN, status.detail
         if failures >= self.error_failures:
             return ERROR, f'{failures} key frames failed in a row: {status.detail}'
         if status.detail:

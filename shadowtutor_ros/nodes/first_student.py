@@ -25,8 +25,8 @@ class FirstStudent:
     """
     One request at a time to ``<tutor>/get_student``, until ``on_student`` takes the answer.
 
-    ``on_student`` may raise WireError to refuse it; ``on_refused`` is told why, and the tutor is
-    asked again. A request of which nothing came for ``patience`` seconds is given up.
+    ``on_student`` may raise to refuse it; ``on_refused`` is told why, and the tutor is asked
+    again. A request of which nothing came for ``patience`` seconds is given up.
     """
 
     def __init__(
@@ -43,10 +43,12 @@ class FirstStudent:
         self._on_refused = on_refused
         self._pending: Any = None
         self._progress = False
+        self._closed = False
         self._timers = [node.every(_POLL, self._ask), node.every(patience, self._forget)]
 
     def close(self) -> None:
         """Ask no more and ignore what still comes."""
+        self._closed = True
         self._pending = None
         for timer in self._timers:
             self._node.destroy_timer(timer)
@@ -54,8 +56,8 @@ class FirstStudent:
         self._node.destroy_client(self._client)
 
     def _ask(self) -> None:
-        if self._pending is None and self._timers and self._client.service_is_ready():
-            self._progress = False
+        if self._pending is None and not self._closed and self._client.service_is_ready():
+            self._progress = True  # the first look for patience comes too early
             self._pending = future = self._client.call_async(self._request)
             future.add_done_callback(self._on_response)
 
@@ -79,7 +81,7 @@ class FirstStudent:
                     self._on_pieces, future, info), self._on_progress)
                 return
             self._on_student(update_from_msg(response.student), info)
-        except WireError as error:
+        except Exception as error:  # whatever is wrong with it, the tutor may be asked again
             self._refuse(error)
 
     def _on_progress(self) -> None:
@@ -90,9 +92,9 @@ class FirstStudent:
             return
         try:
             self._on_student(update_from_bytes(data), info)
-        except WireError as error:
+        except Exception as error:
             self._refuse(error)
 
-    def _refuse(self, error: WireError) -> None:
+    def _refuse(self, error: Exception) -> None:
         self._pending = None
-        self._on_refused(str(error))
+        self._on_refused(str(error) or type(error).__name__)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 import threading
+import traceback
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+
+_BREATH = 0.1  # seconds between errors of callbacks
 
 
 class LinkNode:
@@ -23,6 +25,7 @@ class LinkNode:
         self.node = rclpy.create_node(
             f'{owner.get_name()}_link', namespace=owner.get_namespace(), context=owner.context,
             use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
+        self._closed = threading.Event()
         self._executor = SingleThreadedExecutor(context=owner.context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name='link', daemon=True)
@@ -30,10 +33,19 @@ class LinkNode:
 
     def close(self) -> None:
         """End the thread and the node; all channels must be closed."""
+        self._closed.set()
         self._executor.shutdown()
         self._thread.join()
         self.node.destroy_node()
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
+        while not self._closed.is_set():
+            try:
+                self._executor.spin()
+                return
+            except ExternalShutdownException:
+                return
+            except Exception:  # without this thread no piece would ever arrive again
+                if not self._closed.wait(_BREATH):
+                    self.node.get_logger().error(
+                        traceback.format_exc(), throttle_duration_sec=5.0)

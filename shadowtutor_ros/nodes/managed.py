@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import threading
 import traceback
 
 from lifecycle_msgs.srv import ChangeState
@@ -17,7 +18,7 @@ from shadowtutor_ros.errors import ShadowTutorError
 _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 RCLError = rclpy_implementation.RCLError
 
-UNCONFIGURED, INACTIVE, ACTIVE = 'unconfigured', 'inactive', 'active'
+UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = 'unconfigured', 'inactive', 'active', 'finalized'
 
 
 class StartError(ShadowTutorError):
@@ -36,6 +37,8 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self.phase = UNCONFIGURED
         self.problem = ''
+        self._steps = threading.RLock()  # one step at a time, and none after the end
+        self._ended = False
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._change_state_if_possible
 
@@ -70,10 +73,10 @@ class ManagedNode(LifecycleNode):
                 raise StartError(self.problem)
 
     def stop(self) -> None:
-        """End everything, in whatever state; do nothing again."""
-        self.phase = UNCONFIGURED
-        self.deactivate()
-        self.clean_up()
+        """End for good, after a step that is under way; do nothing again."""
+        with self._steps:
+            self._ended = True
+            self._let_go()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._step('configure', self.configure, INACTIVE)
@@ -88,15 +91,29 @@ class ManagedNode(LifecycleNode):
         return self._step('clean up', self.clean_up, UNCONFIGURED)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._step('shut down', self.stop, UNCONFIGURED)
+        return self._step('shut down', self._let_go, FINALIZED)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.stop()
-        return TransitionCallbackReturn.SUCCESS
+        with self._steps:
+            try:
+                self._let_go()
+                self.phase, result = UNCONFIGURED, TransitionCallbackReturn.SUCCESS
+            except Exception as error:
+                self.problem = f'{type(error).__name__}: {error}'
+                self.get_logger().fatal(f'cannot let go: {self.problem}')
+                self.phase, result = FINALIZED, TransitionCallbackReturn.FAILURE
+        self._tell()
+        return result
 
     def destroy_node(self) -> None:
         self.stop()
         super().destroy_node()
+
+    def _let_go(self) -> None:
+        try:
+            self.deactivate()
+        finally:
+            self.clean_up()
 
     def _change_state_if_possible(
         self, request: ChangeState.Request, response: ChangeState.Response,
@@ -113,15 +130,23 @@ class ManagedNode(LifecycleNode):
     def _step(
         self, name: str, step: Callable[[], None], phase: str,
     ) -> TransitionCallbackReturn:
-        self.phase = f'about to {name}'
-        try:
-            step()
-        except Exception as error:  # rclpy would drop it without a word
-            self.problem = f'{type(error).__name__}: {error}'
-            self.get_logger().error(f'cannot {name}: {self.problem}')
-            self.get_logger().debug(traceback.format_exc())
-            self.report()
-            return TransitionCallbackReturn.ERROR
-        self.phase, self.problem = phase, ''
-        self.report()
+        with self._steps:
+            if self._ended:
+                return TransitionCallbackReturn.FAILURE
+            self.phase = f'about to {name}'
+            try:
+                step()
+            except Exception as error:  # rclpy would drop it without a word
+                self.problem = f'{type(error).__name__}: {error}'
+                self.get_logger().error(f'cannot {name}: {self.problem}')
+                self.get_logger().debug(traceback.format_exc())
+                return TransitionCallbackReturn.ERROR
+            self.phase, self.problem = phase, ''
+        self._tell()
         return TransitionCallbackReturn.SUCCESS
+
+    def _tell(self) -> None:
+        try:
+            self.report()
+        except Exception:  # a step that was done stays done
+            self.get_logger().error(traceback.format_exc())

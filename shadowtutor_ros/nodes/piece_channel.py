@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 import secrets
 import threading
 import time
 
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from shadowtutor_msgs.msg import Piece, PieceReport
 
@@ -144,9 +146,11 @@ class PieceChannel:
 
     def _on_pieces(self, msg: Piece) -> None:
         self._on_piece(msg)
-        # An executor looks at all that a node has before each message: take the rest at once.
-        while (taken := self._incoming.handle.take_message(Piece, False)) is not None:
-            self._on_piece(taken[0])
+        # An executor looks at all that a node has before each message: take the rest at once,
+        # unless the channel is closed meanwhile.
+        with suppress(rclpy_implementation.InvalidHandle), self._incoming.handle:
+            while (taken := self._incoming.handle.take_message(Piece, False)) is not None:
+                self._on_piece(taken[0])
 
     def _on_piece(self, msg: Piece) -> None:
         with self._changed:

@@ -15,7 +15,6 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.srv import Pause, Seek, Step
 
-from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.parameters import declare, Parameter, ParameterError
 from shadowtutor_ros.nodes.spin import run, WorkingNode
@@ -119,7 +118,7 @@ class ReplayNode(WorkingNode):
         while (place := self._next_place()) is not None:
             try:
                 frame = reader.read(place)
-            except ShadowTutorError as error:
+            except Exception as error:  # the services must go on to be of use
                 self.get_logger().error(f'{type(error).__name__}: {error}')
                 frame = None
             self._take(place, frame)

@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
+from typing import NoReturn
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -22,6 +24,8 @@ from shadowtutor_ros.dds import active_profile, advice
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.nodes.managed import ManagedNode, StartError
 
+_BREATH = 0.1  # seconds between errors of callbacks
+_LAST_WORDS = 0.2  # seconds for answers that are on their way
 _START_ERRORS = (ShadowTutorError, InvalidParameterTypeException, InvalidParameterValueException,
                  FileNotFoundError, ValueError)
 
@@ -60,43 +64,66 @@ def run(
     except RuntimeError as error:  # unknown log level, malformed remapping
         print(f'{type(error).__name__}: {error}', file=sys.stderr)
         sys.exit(1)
+    node: WorkingNode | ManagedNode | None = None
+    stopped = threading.Event()
     try:
         node = make_node()
         if isinstance(node, ManagedNode) and node.autostart:
             node.start()
+        _listen(stopped)
     except StartError:  # it has said why
-        rclpy.shutdown()
-        sys.exit(1)
+        _end(node, 1)
     except _START_ERRORS as error:
         get_logger('shadowtutor').fatal(f'{type(error).__name__}: {error}')
-        rclpy.shutdown()
-        sys.exit(1)
+        _end(node, 1)
     except KeyboardInterrupt:
-        rclpy.shutdown()
-        sys.exit(130)
-    executor = MultiThreadedExecutor(threads)
-    executor.add_node(node)
-    _spin_until_signal(executor, node)
+        _end(node, 130)
+    assert node is not None
+    _spin_until(stopped, node, MultiThreadedExecutor(threads))
     node.destroy_node()
     rclpy.shutdown()
 
 
-def _spin_until_signal(executor: Executor, node: WorkingNode | ManagedNode) -> None:
-    """Spin in a thread and wait for a signal in this one; go on whatever a callback raises."""
-    stopped = threading.Event()
+def _end(node: WorkingNode | ManagedNode | None, status: int) -> NoReturn:
+    if node is not None:
+        node.destroy_node()
+    rclpy.shutdown()
+    sys.exit(status)
+
+
+def _listen(stopped: threading.Event) -> None:
+    """Let the first SIGINT or SIGTERM set ``stopped``, and the second end the process."""
+    def on_signal(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stopped.set()
+
     for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, lambda number, frame: stopped.set())
+        signal.signal(sign, on_signal)
+
+
+def _spin_until(
+    stopped: threading.Event, node: WorkingNode | ManagedNode, executor: Executor,
+) -> None:
+    """Spin in a thread until ``stopped``, whatever callbacks raise; then stop the node."""
+    executor.add_node(node)
 
     def spin() -> None:
         while not stopped.is_set():
             try:
                 executor.spin()
+                return
             except Exception:  # ours, or rclpy's: as when two tutors of one name answer a goal
-                node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
+                if not stopped.wait(_BREATH):
+                    node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
 
     spinning = threading.Thread(target=spin, name='executor')
     spinning.start()
     stopped.wait()
-    node.stop()
-    executor.shutdown()
-    spinning.join()
+    try:
+        node.stop()
+        time.sleep(_LAST_WORDS)
+    except Exception:
+        node.get_logger().error(traceback.format_exc())
+    finally:
+        executor.shutdown()
+        spinning.join()

@@ -45,6 +45,8 @@ from shadowtutor_ros.wire.messages import stamp_from_msg
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
+_FRAME = 0.5  # seconds that a frame may take
+
 
 class StudentNode(ManagedNode):
     """
@@ -112,9 +114,9 @@ class StudentNode(ManagedNode):
             student = student_from_update(update, info, device)
             with self._lock:
                 if first is self._first:
-                    first.close()
-                    self._first = None
                     self._take(student, update.session_id, update.version)
+                    self._first = None
+                    first.close()
 
         self._detail = f"asks {p['tutor']} for the first student"
         first = self._first = FirstStudent(
@@ -134,31 +136,35 @@ class StudentNode(ManagedNode):
                 self._camera = None
             self._frames.close()
             worker, self._worker = self._worker, None
-        while worker is not None and worker.is_alive():
-            if self._link is not None:
-                self._link.give_up()
-            worker.join(0.1)
+        if worker is None:
+            return
+        assert self._link is not None
+        assert self._loop is not None
+        worker.join(_FRAME)
+        while worker.is_alive():  # it waits for an answer
+            self._link.give_up()
+            worker.join(_FRAME)
+        self._link.give_up()
+        self._loop.rest()
 
     def clean_up(self) -> None:
         with self._lock:
             first, self._first = self._first, None
+            link, self._link = self._link, None
+            channel, self._channel = self._channel, None
+            link_node, self._link_node = self._link_node, None
             self._loop = None
+            self._frames.dropped = self._rejected = 0
             self._detail = ''
-        if first is not None:
-            first.close()
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-        if self._link_node is not None:
-            self._link_node.close()
-            self._link_node = None
+        for part in (first, link, channel, link_node):
+            if part is not None:
+                part.close()
 
     # -- from the first student to the first frame ----------------------------------------------
 
     def _on_refused(self, reason: str) -> None:
+        if self._first is None:
+            return
         self._detail = f'first student refused: {reason}'
         self.get_logger().error(self._detail, throttle_duration_sec=10.0)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import math
 from pathlib import Path
@@ -31,7 +31,7 @@ from shadowtutor_ros.nodes.parameters import declare, keep_live
 from shadowtutor_ros.nodes.spin import report_dds, run
 from shadowtutor_ros.nodes.stream_channels import collect, MAX_KEY_FRAME, StreamChannels
 from shadowtutor_ros.nodes.topics import publisher
-from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
+from shadowtutor_ros.nodes.tutor_parameters import MAX_STREAMS, TUTOR_PARAMETERS
 from shadowtutor_ros.nodes.tutor_status import TutorStatusTopics
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.tutor import (
@@ -156,33 +156,43 @@ class TutorNode(ManagedNode):
         self._status.limit(values['error_failures'])
 
     @contextmanager
-    def _working(self) -> Iterator[tuple[Tutor, StreamChannels]]:
-        """Keep the node from being deactivated; raise NotActive if it is not active."""
+    def _answering(self) -> Iterator[None]:
+        """Let ``deactivate`` wait until a request has its answer."""
         with self._changed:
-            if not self._active or self._tutor is None or self._channels is None:
-                raise NotActive(f'the tutor is {self.phase}')
             self._running += 1
-            mine = self._tutor, self._channels
         try:
-            yield mine
+            yield
         finally:
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
+
+    def _served(self) -> tuple[Tutor, StreamChannels]:
+        """Return what serves robots; raise NotActive if the node is not active."""
+        with self._changed:
+            if not self._active or self._tutor is None or self._channels is None:
+                raise NotActive(f'the tutor is {self.phase}')
+            return self._tutor, self._channels
 
     # -- requests ------------------------------------------------------------------------------
 
     def _first_student(
         self, request: GetStudent.Request, response: GetStudent.Response,
     ) -> GetStudent.Response:
+        with self._answering():
+            return self._give_student(request, response)
+
+    def _give_student(
+        self, request: GetStudent.Request, response: GetStudent.Response,
+    ) -> GetStudent.Response:
         try:
-            with self._working() as (tutor, channels):
-                update = tutor.first_student(request.stream_id)
-                if request.link:
-                    channel = channels.of(request.stream_id, request.link)
-                    response.transfer = channel.send(update_to_bytes(update))
-                else:
-                    response.student = update_to_msg(update)
+            tutor, channels = self._served()
+            update = tutor.first_student(request.stream_id)
+            if request.link:
+                channel = channels.of(request.stream_id, request.link)
+                response.transfer = channel.send(update_to_bytes(update))
+            else:
+                response.student = update_to_msg(update)
         except NotActive as error:  # nothing to warn of: somebody wants it so
             response.message = str(error)
             return response
@@ -203,6 +213,10 @@ class TutorNode(ManagedNode):
         return GoalResponse.ACCEPT
 
     def _distill(self, goal: ServerGoalHandle) -> Distill.Result:
+        with self._answering():
+            return self._teach(goal)
+
+    def _teach(self, goal: ServerGoalHandle) -> Distill.Result:
         request = goal.request
         name = f'{request.stream_id} key frame {request.sequence}'
         told = -math.inf
@@ -226,18 +240,18 @@ class TutorNode(ManagedNode):
                 loss=progress.loss))
 
         try:
-            with self._working() as (tutor, channels):
-                channel = channels.of(request.stream_id, request.link) if request.link else None
-                image = (collect(channel, request.transfer, _PIECES_TIMEOUT, check)
-                         if channel is not None else None)
-                watched = self._lessons.get_subscription_count() > 0
-                update = tutor.distill(key_frame_from_goal(request, image), report,
-                                       self._show if watched else None)
-                result = Distill.Result()
-                if channel is None:
-                    result.update = update_to_msg(update)
-                else:
-                    result.transfer = channel.send(update_to_bytes(update))
+            tutor, channels = self._served()
+            channel = channels.of(request.stream_id, request.link) if request.link else None
+            image = (collect(channel, request.transfer, _PIECES_TIMEOUT, check)
+                     if channel is not None else None)
+            watched = self._lessons.get_subscription_count() > 0
+            update = tutor.distill(key_frame_from_goal(request, image), report,
+                                   self._show if watched else None)
+            result = Distill.Result()
+            if channel is None:
+                result.update = update_to_msg(update)
+            else:
+                result.transfer = channel.send(update_to_bytes(update))
         except _Cancelled:
             goal.canceled()
             return Distill.Result(message='cancelled')
@@ -262,8 +276,13 @@ class TutorNode(ManagedNode):
 
     # -- for those who look on -----------------------------------------------------------------
 
-    def _show(self, update: StudentUpdate, frame: Frame, label: Mask, mask: Mask) -> None:
-        self._lessons.publish(lesson_to_msg(update, frame, label, mask))
+    def _show(
+        self, update: StudentUpdate, frame: Frame, label: Mask, segment: Callable[[], Mask],
+    ) -> None:
+        try:
+            self._lessons.publish(lesson_to_msg(update, frame, label, segment()))
+        except Exception as error:  # a robot must not pay for those who look on
+            self.get_logger().warning(f'lesson not shown: {type(error).__name__}: {error}')
 
     def report(self) -> None:
         self._status.publish(self._tutor, '' if self._active else self.phase, self.problem)
@@ -278,7 +297,7 @@ def _distill_settings(p: dict[str, Any]) -> DistillSettings:
 def main(args: list[str] | None = None) -> Any:
     """Run the tutor node."""
     keep_freed_memory()
-    return run(TutorNode, args, threads=12)
+    return run(TutorNode, args, threads=MAX_STREAMS + 8)  # every waiting key frame has one
 
 
 if __name__ == '__main__':

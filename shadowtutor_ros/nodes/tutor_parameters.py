@@ -8,6 +8,8 @@ from shadowtutor_ros.nodes.parameters import Parameter
 from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
 
+MAX_STREAMS = 64
+
 _DISTILL = DistillSettings()
 _WEIGHTS = WeightSettings()
 
@@ -42,7 +44,7 @@ TUTOR_PARAMETERS = (
               'differences that is sent, the largest first.', 0.001, 1.0),
     Parameter('intra_period', _WEIGHTS.intra_period, 'weight_encoding delta: every so many '
               'updates all weights are sent; 0: only when needed.', 0, 1_000_000),
-    Parameter('max_streams', 8, 'Streams taught at the same time at most.', 1, 1024),
+    Parameter('max_streams', 8, 'Streams taught at the same time at most.', 1, MAX_STREAMS),
     Parameter('idle_timeout', 600.0, 'Seconds after which an idle stream may lose its place to '
               'a new one.', 0.0, 1e6),
     ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,

@@ -37,6 +37,7 @@ class TutorStatusTopics:
     def begin(self, teacher: str, device: torch.device) -> None:
         """Name the teacher and the device that a fresh tutor works with."""
         self._teacher, self._device = teacher, device
+        self._detail = ''
         self._last = (time.monotonic(), 0.0)
 
     def limit(self, error_failures: int) -> None:

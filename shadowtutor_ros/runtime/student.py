@@ -167,6 +167,12 @@ class StudentLoop:
         return (self._newest.frame - self._learnt_on.frame,
                 (self._newest.stamp - self._learnt_on.stamp) * 1e-9)
 
+    def rest(self) -> None:
+        """Take note that no frames will come for a while; no key frame is under way any more."""
+        self._segmented_at = math.nan
+        if self.scheduler.outstanding:
+            self.scheduler.on_failure(silent=True)
+
     def change(
         self, schedule: ScheduleSettings, key_frames: KeyFrameSettings,
         limits: LinkLimits | None,

@@ -66,8 +66,9 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
-# Of a lesson: the update, the HxWx3 BGR frame, the teacher's and the student's HxW class ids.
-OnLesson = Callable[[StudentUpdate, Frame, Mask, Mask], None]
+# Of a lesson: the update, the HxWx3 BGR frame, the teacher's HxW class ids, and a function that
+# returns the student's.
+OnLesson = Callable[[StudentUpdate, Frame, Mask, Callable[[], Mask]], None]
 
 
 @dataclass(frozen=True)
@@ -179,9 +180,9 @@ class Tutor:
         """
         Label one key frame, teach the stream's student and return what the robot needs.
 
-        ``on_lesson`` costs the student's inference: give it for those who look on. Raise
-        TutorError, TeacherError or WireError; whatever ``on_progress`` raises ends the work too.
-        The session then keeps the best weights found so far.
+        ``on_lesson`` is for those who look on; it must not raise. Raise TutorError, TeacherError
+        or WireError; whatever ``on_progress`` raises ends the work too. The session then keeps
+        the best weights found so far.
         """
         report = on_progress or (lambda progress: None)
         arrived = time.monotonic()
@@ -236,11 +237,12 @@ class Tutor:
                 queue_time=started - arrived, teacher_time=labelled - started,
                 training_time=trained - labelled)
             if on_lesson is not None:
-                on_lesson(update, frame, labelling.class_ids, session.student.segment(frame))
+                on_lesson(update, frame, labelling.class_ids,
+                          lambda: session.student.segment(frame))
             return update
         finally:
-            self._teaching_since = None
             self._teaching_seconds += time.monotonic() - started
+            self._teaching_since = None
 
     def _stream(self, stream_id: str) -> _Stream:
         if not 1 <= len(stream_id) <= MAX_STREAM_ID:

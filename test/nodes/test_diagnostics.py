@@ -52,6 +52,7 @@ def test_rates_are_those_since_the_last_report() -> None:
     ({'state': StudentStatus.WAITING, 'detail': 'asks /tutor'}, WARN, 'asks /tutor'),
     ({'frames_processed': 100}, STALE, 'no image was segmented'),
     ({'frames_rejected': 1, 'detail': 'BadImage'}, WARN, 'images cannot be read: BadImage'),
+    ({'frames_rejected': 1, 'frames_processed': 100, 'detail': 'BadImage'}, WARN, 'BadImage'),
     ({'link': StudentStatus.LINK_FAILED, 'detail': 'silence'}, WARN,
      'the last key frame failed: silence'),
     ({'staleness_frames': 129}, WARN, 'weights that are 129 frames old'),
@@ -97,10 +98,11 @@ def test_a_node_that_cannot_work_is_an_error() -> None:
     ({}, OK, 'teaches 1 streams'),
     ({'detail': 'bad frame', 'failures': 1}, WARN, 'bad frame'),
     ({'detail': 'bad frame', 'failures': 2}, ERROR, '2 key frames failed in a row: bad frame'),
+    ({'active': False, 'detail': 'inactive', 'failures': 2}, WARN, 'inactive'),
     ({'failures': 2, 'key_frames': 1}, OK, 'teaches')])
 def test_levels_of_a_tutor(fields: dict[str, object], level: bytes, message: str) -> None:
-    tutor = TutorStatus(teacher='yolo', device='cuda', queued=3, load=0.5, max_streams=8,
-                        gpu_memory=3 << 20, streams=[StreamStatus()])
+    tutor = TutorStatus(active=True, teacher='yolo', device='cuda', queued=3, load=0.5,
+                        max_streams=8, gpu_memory=3 << 20, streams=[StreamStatus()])
     for name, value in fields.items():
         setattr(tutor, name, value)
     status, = TutorDiagnostics('/tutor', 2).of(tutor).status

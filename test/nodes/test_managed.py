@@ -95,9 +95,10 @@ def test_a_student_goes_through_its_life_twice(system: System, manager: Manager)
         resting = system.wait(lambda s: s.detail.startswith(INACTIVE))
         assert resting.state == StudentStatus.INACTIVE
         enough = resting.updates_applied + 2
-        while system.collector.next_mask(0.01) is not None:
-            pass
-        assert system.collector.next_mask(0.5) is None  # some ten frames later
+        said = len(system.collector.statuses)
+        later = system.wait(lambda s, n=said: len(system.collector.statuses) > n + 5)
+        assert later.frames_processed == resting.frames_processed
+        assert later.failures == 0
 
         assert manager.change('/student', 'activate')
         again = system.wait(lambda s, enough=enough: s.updates_applied >= enough)
@@ -118,9 +119,14 @@ def test_a_student_that_cannot_configure_can_try_again(
     path = tmp_path / 'student.safetensors'
     system.student(autostart=False, checkpoint=str(path))
     system.wait(lambda s: True)
-    assert not manager.change('/student', 'configure')
-    assert [manager.states.get(timeout=START) for _ in range(3)] == [
-        'configuring', 'errorprocessing', UNCONFIGURED]
+    while manager.states.empty():  # until the student has seen that somebody listens
+        assert not manager.change('/student', 'configure')
+        assert manager.state('/student') == UNCONFIGURED
+    seen = [manager.states.get(timeout=START)]
+    while seen[-1] != UNCONFIGURED:
+        seen.append(manager.states.get(timeout=START))
+    assert seen == ['configuring', 'errorprocessing', UNCONFIGURED][-len(seen):]
+    assert 'errorprocessing' in seen
     failed = system.wait(lambda s: 'no such student checkpoint' in s.detail)
     assert failed.state == StudentStatus.INACTIVE
 
@@ -128,6 +134,21 @@ def test_a_student_that_cannot_configure_can_try_again(
     assert manager.change('/student', 'configure')
     assert manager.change('/student', 'activate')
     system.wait(lambda s: s.state == StudentStatus.RUNNING and not s.detail)
+
+
+def test_a_student_that_waits_for_its_tutor_is_deactivated_at_once(
+    system: System, manager: Manager,
+) -> None:
+    system.tutor(threshold=0.99, cold_start_updates=1000,
+                 teacher_weights=system.endless_labels())
+    system.student(policy='paced', min_stride=2, max_stride=2, goal_timeout=10 * START)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    system.wait(lambda s: (s.key_frames, s.link) == (1, StudentStatus.LINK_BUSY))
+    assert manager.change('/student', 'deactivate')
+    resting = system.wait(lambda s: s.state == StudentStatus.INACTIVE)
+    assert resting.link != StudentStatus.LINK_BUSY
+    assert resting.updates_applied == 0
 
 
 def test_a_transition_that_cannot_be_is_refused_and_nothing_happens(

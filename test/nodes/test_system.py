@@ -117,20 +117,16 @@ def test_a_student_without_anything_says_what_it_waits_for(system: System) -> No
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
 
 
-def test_a_student_survives_two_tutors_of_one_name(system: System) -> None:
-    labels = system.endless_labels()
-    for _ in range(2):
-        system.tutor(teacher_weights=labels)
-    student = system.student(min_stride=2, max_stride=2, goal_timeout=1.0)
+def test_a_tutor_that_ends_tells_the_robot_that_waits_for_it(system: System) -> None:
+    tutor = system.tutor(threshold=0.99, cold_start_updates=1000,
+                         teacher_weights=system.endless_labels())
+    system.student(goal_timeout=10 * START)
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
     system.replay(loop=True)
-    system.wait(lambda s: s.key_frames >= 3)
-    while 'accepted with the same ID' not in student.log.read_text():
-        seen = system.wait(lambda s: True).frames_processed
-        assert seen < 5000
-        system.wait(lambda s, seen=seen: s.frames_processed > seen)
-    seen = system.wait(lambda s: True).frames_processed
-    system.wait(lambda s: s.frames_processed > seen + 20)
+    system.wait(lambda s: s.key_frames == 1)
+    assert tutor.stop(signal.SIGINT) == 0
+    failed = system.wait(lambda s: s.link == StudentStatus.LINK_FAILED)
+    assert 'the tutor was deactivated' in failed.detail
 
 
 def test_nodes_on_simulated_time_do_not_wait_for_its_clock(system: System) -> None:

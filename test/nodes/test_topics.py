@@ -43,8 +43,6 @@ def ends(domain_id: int) -> Iterator[tuple[Node, Node, Callable[[str], str]]]:
         executor.add_node(node)
     thread = threading.Thread(target=executor.spin)
     thread.start()
-    while not theirs.count_publishers('/rosout'):
-        pass
     yield ours, theirs, warning
     executor.shutdown()
     thread.join()

@@ -206,7 +206,8 @@ def test_who_looks_on_sees_the_robots_own_mask(
     tutor: Tutor, scene: Scene, info: StudentInfo,
 ) -> None:
     seen = []
-    update = tutor.distill(key_frame(scene), on_lesson=lambda *lesson: seen.append(lesson))
+    update = tutor.distill(key_frame(scene), on_lesson=lambda update, frame, label, segment:
+                           seen.append((update, frame, label, segment())))
     (shown, frame, label, mask), = seen
     assert shown is update
     np.testing.assert_array_equal(frame, scene.frames[0])
