@@ -40,7 +40,9 @@ def test_the_live_view_follows_and_ctrl_c_leaves_it(domain_id: int, classes: Cla
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, '-m', 'shadowtutor_ros.cli', 'top'], stdin=slave, stdout=slave,
-        stderr=slave, env={**os.environ, 'TERM': 'xterm', 'COLUMNS': '120', 'LINES': '30'})
+        stderr=slave, env={**os.environ, 'TERM': 'xterm', 'COLUMNS': '120', 'LINES': '30'},
+        # Whoever is started in the background ignores SIGINT, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     os.close(slave)
     seen = ''
     try:

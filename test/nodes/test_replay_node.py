@@ -11,7 +11,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from scene import Scene
 from sensor_msgs.msg import CompressedImage, Image
@@ -20,7 +20,6 @@ from shadowtutor_msgs.srv import Pause, Seek, Step
 from shadowtutor_ros.bag.writer import write_bag
 from shadowtutor_ros.harness.collector import LOSSLESS
 from shadowtutor_ros.harness.processes import NodeProcess, ProcessDied
-from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.wire.images import compressed_to_bgr, image_to_bgr
 from shadowtutor_ros.wire.messages import stamp_from_msg
 
@@ -42,7 +41,8 @@ class Viewer:
             Parameter('use_sim_time', value=True)])
         self.node.create_subscription(image_type, CAMERA, self._on_image, QoSProfile(
             depth=DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-        self.node.create_subscription(Clock, '/clock', self._on_clock, qos.CAMERA)
+        self.node.create_subscription(Clock, '/clock', self._on_clock, QoSProfile(
+            depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT))
         self.clients = {name: self.node.create_client(kind, f'/replay/{name}')
                         for name, kind in SERVICES.items()}
         self._executor = SingleThreadedExecutor(context=context)

@@ -79,7 +79,7 @@ def camera(
     overrides = {f'qos_overrides.{topic}.subscription': {'reliability': 'reliable'},
                  'qos_overrides./student/mask.publisher': LOSSLESS}
     arguments = ['--ros-args', '-p', f'checkpoint:={path}', '-p', 'status_period:=0.05',
-                 '-p', 'precision:=fp32',
+                 '-p', 'precision:=fp32', '-p', 'overlay_opacity:=0.25',
                  '-p', f'image_transport:={transport}']
     for name, values in overrides.items():
         for policy, value in values.items():
@@ -147,7 +147,7 @@ def test_a_picture_is_made_for_who_asks_with_the_images_header(
     assert msg.header.frame_id == 'camera'
     assert 0 < msg.header.stamp.nanosec <= stamp
     mask = student.segment(frame)
-    painted = overlay(frame, mask, student.info.class_colours, 0.5)
+    painted = overlay(frame, mask, student.info.class_colours, 0.25)
     if topic == 'overlay':
         assert msg.encoding == 'rgb8'
         np.testing.assert_array_equal(image_to_bgr(msg), painted)
