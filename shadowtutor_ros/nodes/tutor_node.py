@@ -73,7 +73,7 @@ class TutorNode(ManagedNode):
         super().__init__('tutor')
         self._values = declare(self, TUTOR_PARAMETERS)
         self._active = False
-        self._running = 0  # goals being worked on
+        self._running = 0  # requests being answered
         self._changed = threading.Condition()
         self._tutor: Tutor | None = None
         self._channels: StreamChannels | None = None
