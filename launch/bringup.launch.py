@@ -32,7 +32,7 @@ def bringup(context: LaunchContext) -> list[GroupAction]:
     if len(sources) > len(robots):
         raise ValueError(f'source: expected at most one per robot, {len(robots)}, '
                          f'got {len(sources)}')
-    # One clock is enough; the others' frames are stamped by its time all the same.
+    # One clock is enough; the others' frames have media stamps, too.
     clock = LaunchConfiguration('clock', default='').perform(context) == 'true'
     no_clock = {'clock': 'false', 'stamps': 'media'} if clock else {}
     found = [include('tutor', namespace='')]
