@@ -44,8 +44,8 @@ class ManagedNode(LifecycleNode):
 
     @property
     def autostart(self) -> bool:
-        """Say whether the node configures and activates itself."""
-        raise NotImplementedError
+        """Say whether the node configures and activates itself: the parameter of that name."""
+        return bool(self.get_parameter('autostart').value)
 
     def configure(self) -> None:
         """Load and check everything."""

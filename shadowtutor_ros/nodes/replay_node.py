@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 import math
 import threading
 import time
 from typing import Any
 
-import cv2
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.srv import Pause, Seek, Step
@@ -21,7 +19,8 @@ from shadowtutor_ros.nodes.spin import run, WorkingNode
 from shadowtutor_ros.nodes.topics import publisher, subscription
 from shadowtutor_ros.playback import Playback, PlaybackError
 from shadowtutor_ros.video import Frame, FrameReader, open_source
-from shadowtutor_ros.wire.images import image_from_array
+from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
+from shadowtutor_ros.wire.key_frame import JPEG
 from shadowtutor_ros.wire.messages import header_to_msg, stamp_from_msg, stamp_to_msg
 
 _JPEG_QUALITY = 90
@@ -170,10 +169,8 @@ class ReplayNode(WorkingNode):
             self._clock_publisher.publish(Clock(clock=stamp_to_msg(max(1, self._stamp))))
         header = header_to_msg(self._stamp, self._values['frame_id'])
         if self._compressed:
-            _, data = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-            self._publisher.publish(CompressedImage(
-                header=header, format='bgr8; jpeg compressed bgr8',
-                data=array('B', data.tobytes())))
+            self._publisher.publish(
+                compressed_from_array(frame, JPEG, header, _JPEG_QUALITY))
         else:
             self._publisher.publish(image_from_array(frame, 'bgr8', header))
 

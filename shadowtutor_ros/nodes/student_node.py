@@ -87,10 +87,6 @@ class StudentNode(ManagedNode):
         report_dds(self)
         self.report()
 
-    @property
-    def autostart(self) -> bool:
-        return bool(self._values['autostart'])
-
     # -- transitions ---------------------------------------------------------------------------
 
     def configure(self) -> None:
@@ -188,13 +184,13 @@ class StudentNode(ManagedNode):
         loop = self._loop
         if loop is None or not self._active:
             return
-        self._frames.reopen()
-        self._worker = threading.Thread(target=self._work, args=(loop,), name='student')
-        self._worker.start()
         compressed = self._values['image_transport'] == 'compressed'
         self._camera = subscription(
             self, CompressedImage if compressed else Image,
             'image/compressed' if compressed else 'image', self._frames.put, qos.CAMERA)
+        self._frames.reopen()
+        self._worker = threading.Thread(target=self._work, args=(loop,), name='student')
+        self._worker.start()
 
     def _change(self, values: dict[str, Any]) -> None:
         """Take other parameters; the worker uses them from the next frame on."""

@@ -86,10 +86,6 @@ class TutorNode(ManagedNode):
         report_dds(self)
         self.report()
 
-    @property
-    def autostart(self) -> bool:
-        return bool(self._values['autostart'])
-
     # -- transitions ---------------------------------------------------------------------------
 
     def configure(self) -> None:

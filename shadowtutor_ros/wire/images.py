@@ -82,13 +82,13 @@ def image_from_array(pixels: NDArray[np.uint8], encoding: str, header: Header) -
 
 
 def compressed_from_array(
-    pixels: NDArray[np.uint8], format_: str, header: Header,
+    pixels: NDArray[np.uint8], format_: str, header: Header, quality: int = _VIEW_QUALITY,
 ) -> CompressedImage:
     """Return HxW uint8 class ids or an HxWx3 BGR image as jpeg or png, as image_transport does."""
     encoding = 'mono8' if pixels.ndim == 2 else 'bgr8'
     return CompressedImage(
         header=header, format=f'{encoding}; {format_} compressed {encoding}',
-        data=array('B', encode_frame(pixels, format_, _VIEW_QUALITY).data))
+        data=array('B', encode_frame(pixels, format_, quality).data))
 
 
 def lesson_to_msg(

@@ -286,3 +286,18 @@ def test_settings_may_change_between_two_frames(
     loop.change(ScheduleSettings(3, 8), KeyFrameSettings(), LinkLimits(7.0, 50, 3, 8))
     assert loop.policy is policy
     assert loop.quality == 50
+
+
+def test_a_key_frame_that_a_rest_interrupts_is_no_failure(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    loop = make_loop(tutor, LocalLink(tutor))
+    loop.segment(scene.frames[0], scene.stamp(0))
+    assert loop.scheduler.outstanding
+    loop.rest()
+    assert not loop.scheduler.outstanding
+    assert (loop.counters.failures, loop.counters.failed) == (0, False)
+    run(loop, scene, range(1, 2 * SCHEDULE.max_stride))
+    assert loop.counters.updates_applied >= 1
+    assert loop.counters.failures == 0
