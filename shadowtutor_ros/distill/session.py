@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Lesson, OnStep, Trainer
 from shadowtutor_ros.model.groups import FULL
@@ -60,6 +61,14 @@ class Session:
         """Count a new version because the whole student will change by being encoded."""
         self.version += 1
         self.base_version = self.version
+
+    def judge(
+        self, tensors: Mapping[str, Tensor], frame: Frame, label: NDArray[np.uint8],
+    ) -> float:
+        """Adopt ``tensors`` and return the mIoU (0-1) of their mask of ``frame``."""
+        self.adopt(tensors)
+        mask = self.student.segment(frame)
+        return mean_iou_of_masks(mask, label, len(self.student.info.class_names))
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the weights as the robot will have them, so that both stay bit-identical."""

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 import math
 import secrets
 import threading
 import time
+
+from torch import Tensor
 
 from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
@@ -19,11 +21,12 @@ from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.teacher.protocol import Teacher
 from shadowtutor_ros.wire.delta import DELTA
-from shadowtutor_ros.wire.encoder import Encoder, WeightSettings
+from shadowtutor_ros.wire.encoder import Encoder, GoodEnough, WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate
 
 MAX_STREAM_ID = 128
+_TOLERANCE = 0.01  # mIoU on the key frame that a lesson may lose by being sent
 
 
 class TutorError(ShadowTutorError):
@@ -226,16 +229,22 @@ class Tutor:
             trained = time.monotonic()
             stream.lesson = lesson
             stream.key_frames += 1
+
+            def good_enough(decoded: Mapping[str, Tensor]) -> bool:
+                metric = session.judge(decoded, frame, labelling.class_ids)
+                stream.lesson = replace(lesson, metric=metric)
+                return metric >= lesson.metric - _TOLERANCE
+
             group = session.group_for(
                 key_frame.session_id, key_frame.student_version, lesson.group)
             base = (key_frame.student_version if key_frame.session_id == session.session_id
                     else None)
-            update = self._encode(
-                stream, group, base, key_frame.stream_id,
+            update = replace(
+                self._encode(stream, group, base, key_frame.stream_id, good_enough),
                 sequence=key_frame.sequence, stamp=key_frame.stamp, frame_id=key_frame.frame_id,
-                initial_metric=lesson.initial_metric, metric=lesson.metric, steps=lesson.steps,
-                queue_time=started - arrived, teacher_time=labelled - started,
-                training_time=trained - labelled)
+                initial_metric=lesson.initial_metric, metric=stream.lesson.metric,
+                steps=lesson.steps, queue_time=started - arrived,
+                teacher_time=labelled - started, training_time=trained - labelled)
             if on_lesson is not None:
                 on_lesson(update, frame, labelling.class_ids,
                           lambda: session.student.segment(frame))
@@ -274,14 +283,14 @@ class Tutor:
         del self._streams[oldest]
 
     def _encode(
-        self, stream: _Stream, group: str, base: int | None, stream_id: str, *,
-        sequence: int = 0, stamp: int = 0, frame_id: str = '',
-        initial_metric: float = math.nan, metric: float = math.nan, steps: int = 0,
-        queue_time: float = 0.0, teacher_time: float = 0.0, training_time: float = 0.0,
+        self, stream: _Stream, group: str, base: int | None, stream_id: str,
+        good_enough: GoodEnough | None = None,
     ) -> StudentUpdate:
         """Encode the session's weights and adopt what the robot will decode from them."""
         session, encoder = stream.session, stream.encoder
-        weights, decoded = encoder.encode(session.student.weights(group), base)
+        # Copies, because what is judged is judged in the session's student.
+        trained = {name: t.clone() for name, t in session.student.weights(group).items()}
+        weights, decoded = encoder.encode(trained, base, good_enough)
         session.adopt(decoded)
         encoder.keep(session.version, session.student.weights(FULL), base)
         if weights.encoding == DELTA and base is not None:
@@ -289,10 +298,7 @@ class Tutor:
         else:
             base_version = 0 if group == FULL else session.base_version
         return StudentUpdate(
-            stream_id=stream_id, sequence=sequence, stamp=stamp, frame_id=frame_id,
+            stream_id=stream_id, sequence=0, stamp=0, frame_id='',
             layout_hash=session.student.layout_hash, group=group,
-            session_id=session.session_id,
-            base_version=base_version,
-            version=session.version, weights=weights, initial_metric=initial_metric,
-            metric=metric, steps=steps, queue_time=queue_time, teacher_time=teacher_time,
-            training_time=training_time)
+            session_id=session.session_id, base_version=base_version,
+            version=session.version, weights=weights)

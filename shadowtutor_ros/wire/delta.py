@@ -18,8 +18,6 @@ from shadowtutor_ros.wire.weights import check_crc, check_specs, EncodedWeights,
 
 DELTA = 'delta'
 
-# A step of half the differences' RMS: coarse, but what it loses is sent with the next update.
-_STEP = 0.5
 _PEAK = 127
 _INT8 = np.dtype(np.int8)
 # No container: the layout is known and the payload has its own checksum.
@@ -33,10 +31,12 @@ def encode_delta(
     tensors: Mapping[str, Tensor],
     residual: Mapping[str, Array],
     density: float = 1.0,
+    step: float = 0.5,
 ) -> EncodedWeights:
     """
     Encode ``tensors`` as steps away from ``base``, with one scale per tensor.
 
+    ``step`` is in RMS of a tensor's differences; it is larger where int8 would not reach the peak.
     ``residual`` is what earlier updates left out, by name; it is added where a tensor changed.
     Of all differences only the largest ``density`` (0-1] are sent, as in AMS (ICCV 2021).
     Raise NonFiniteUpdate when a difference is not finite.
@@ -50,7 +50,7 @@ def encode_delta(
             raise NonFiniteUpdate(f'{name} is not finite as {DELTA}')
         # What did not change waits: its old residual alone is not worth the bytes.
         wanted = fresh + residual[name] if fresh.any() and name in residual else fresh
-        scale = _scale(wanted)
+        scale = _scale(wanted, step)
         steps.append(np.rint(wanted / (scale or 1.0)).clip(-_PEAK, _PEAK).ravel())
         specs.append(TensorSpec(
             name, tuple(tensor.shape), _INT8.name, scale or 1.0, offset, fresh.size))
@@ -93,13 +93,13 @@ def as_array(tensor: Tensor) -> Array:
     return array
 
 
-def _scale(wanted: Array) -> float:
-    """Return the step for these differences, a float32; 0 where there are none."""
+def _scale(wanted: Array, step: float) -> float:
+    """Return a step in the differences' own unit, a float32; 0 where there are none."""
     if not wanted.size:
         return 0.0
     squares = np.square(wanted, dtype=np.float64)
-    step = max(_STEP * math.sqrt(squares.mean()), float(np.abs(wanted).max()) / _PEAK)
-    return float(np.float32(step))
+    scale = max(step * math.sqrt(squares.mean()), float(np.abs(wanted).max()) / _PEAK)
+    return float(np.float32(scale))
 
 
 def _keep_largest(steps: list[Array], scales: list[float], density: float) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -13,6 +13,12 @@ from shadowtutor_ros.wire.delta import Array, as_array, decode_delta, DELTA, enc
 from shadowtutor_ros.wire.weights import decode_weights, encode_weights, EncodedWeights, FP16, FP32
 
 ENCODINGS = (FP32, FP16, DELTA)
+
+# Coarse steps are few bytes and mostly harmless: what they lose is sent with the next update. But
+# a student that has just learnt to call everything background may lose that to the coarsest.
+_STEPS = (1 / 2, 1 / 4, 1 / 8, 1 / 16)
+
+GoodEnough = Callable[[Mapping[str, Tensor]], bool]
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,13 @@ class Encoder:
 
     def encode(
         self, tensors: Mapping[str, Tensor], base: int | None,
+        good_enough: GoodEnough | None = None,
     ) -> tuple[EncodedWeights, dict[str, Tensor]]:
         """
         Return ``tensors`` as they travel, and as the robot will have them.
 
-        ``base`` is the version that the robot runs, None where that is unknown. Raise
+        ``base`` is the version that the robot runs, None where that is unknown. Differences are
+        in the coarsest steps of which ``good_enough`` says so, or in the finest there are. Raise
         NonFiniteUpdate.
         """
         settings = self._settings
@@ -68,8 +76,11 @@ class Encoder:
         if settings.encoding != DELTA or running is None or due:
             return self._intra(tensors)
         running = {name: running[name] for name in tensors}
-        weights = encode_delta(running, tensors, self._residual, settings.density)
-        decoded = decode_delta(weights, running)
+        for step in _STEPS:
+            weights = encode_delta(running, tensors, self._residual, settings.density, step)
+            decoded = decode_delta(weights, running)
+            if good_enough is None or good_enough(decoded):
+                break
         for name, tensor in tensors.items():
             left = as_array(tensor) - as_array(decoded[name])
             self._residual[name] = left + self._residual.get(name, 0.0)

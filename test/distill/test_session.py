@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
@@ -96,3 +97,13 @@ def test_adopt_takes_the_weights_as_they_are(group: str) -> None:
     assert any(not torch.equal(t, rounded[n]) for n, t in session.student.weights(group).items())
     session.adopt(rounded)
     assert all(torch.equal(t, rounded[n]) for n, t in session.student.weights(group).items())
+
+
+def test_judge_adopts_and_tells_how_good_the_mask_is() -> None:
+    session = _session()
+    other = Student.random(INFO, 1)
+    expected = mean_iou_of_masks(other.segment(FRAME), LABEL, 2)
+    assert expected != mean_iou_of_masks(session.student.segment(FRAME), LABEL, 2)
+    assert session.judge(other.weights(FULL), FRAME, LABEL) == expected
+    assert all(torch.equal(t, other.weights(FULL)[n])
+               for n, t in session.student.weights(FULL).items())

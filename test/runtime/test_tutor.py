@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from dataclasses import replace
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 from scene import Scene
+from torch import Tensor
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
@@ -23,9 +26,11 @@ from shadowtutor_ros.runtime.tutor import (
 )
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.protocol import Labelling
+from shadowtutor_ros.wire.delta import decode_delta, DELTA
+from shadowtutor_ros.wire.encoder import Encoder
 from shadowtutor_ros.wire.errors import BadKeyFrame
 from shadowtutor_ros.wire.key_frame import encode_frame, EncodedFrame
-from shadowtutor_ros.wire.update import KeyFrame
+from shadowtutor_ros.wire.update import KeyFrame, verify_update
 
 DISTILL = DistillSettings(max_updates=6, cold_start_updates=6, cold_start_group=PARTIAL)
 
@@ -200,6 +205,45 @@ def test_a_key_frame_that_is_given_up_waits_no_longer(tutor: Tutor, scene: Scene
     with pytest.raises(RuntimeError, match='given up'):
         tutor.distill(key_frame(scene), give_up)
     assert tutor.report().queued == 0
+
+
+def test_the_metric_is_that_of_the_student_that_the_robot_gets(
+    tutor: Tutor, scene: Scene, info: StudentInfo,
+) -> None:
+    start = tutor.first_student('a')
+    robot = student_from_update(start, info)
+    update = tutor.distill(key_frame(scene, session_id=start.session_id))
+    assert update.weights.encoding == DELTA
+    robot.load(verify_update(update, robot.weights, start.session_id, start.version))
+    mask = robot.segment(scene.frames[0])
+    assert update.metric == mean_iou_of_masks(mask, scene.labels[0], len(info.class_names))
+
+
+@pytest.mark.parametrize('tolerance', [-1.0, 1.0])
+def test_a_lesson_that_is_lost_by_coarse_steps_is_sent_in_finer_ones(
+    tutor: Tutor, scene: Scene, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
+    tolerance: float,
+) -> None:
+    """What is sent is what was trained, although it is judged in the same student."""
+    monkeypatch.setattr('shadowtutor_ros.runtime.tutor._TOLERANCE', tolerance)
+    trained: dict[str, Tensor] = {}
+    encode = Encoder.encode
+
+    def note(self: Encoder, tensors: dict[str, Tensor], *rest: Any) -> Any:
+        trained.update({name: tensor.clone() for name, tensor in tensors.items()})
+        return encode(self, tensors, *rest)
+
+    start = tutor.first_student('a')
+    monkeypatch.setattr(Encoder, 'encode', note)
+    update = tutor.distill(key_frame(scene, session_id=start.session_id))
+    first = student_from_update(start, info).weights(FULL)
+    decoded = decode_delta(update.weights, {name: first[name] for name in trained})
+    for spec in update.weights.tensors:
+        error = (decoded[spec.name] - trained[spec.name]).abs().max()
+        assert error <= spec.scale / 2 * 1.001
+        rms = (trained[spec.name] - first[spec.name]).square().mean().sqrt()
+        if spec.length > 1000:
+            assert (spec.scale < 0.3 * rms) == (tolerance < 0)
 
 
 def test_who_looks_on_sees_the_robots_own_mask(

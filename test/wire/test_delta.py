@@ -56,13 +56,17 @@ def test_a_difference_is_kept_to_half_a_step() -> None:
         assert error <= spec.scale / 2 * 1.001
 
 
-def test_the_step_is_half_the_rms_unless_a_peak_needs_more() -> None:
-    base = {'even': torch.zeros(100), 'peak': torch.zeros(1000)}
-    changed = {'even': torch.ones(100), 'peak': torch.zeros(1000)}
+@pytest.mark.parametrize('step', [0.5, 0.25])
+def test_the_step_is_in_rms_unless_a_peak_needs_more(step: float) -> None:
+    base = {'even': torch.zeros(100), 'peak': torch.zeros(1000), 'high': torch.zeros(10_000)}
+    changed = {'even': torch.ones(100), 'peak': torch.zeros(1000), 'high': torch.zeros(10_000)}
     changed['peak'][3] = 1.0
-    even, peak = (spec.scale for spec in encode_delta(base, changed, {}).tensors)
-    assert even == 0.5
-    assert peak == pytest.approx(max(0.5 * math.sqrt(1e-3), 1 / 127))
+    changed['high'][3] = 1.0
+    even, peak, high = (
+        spec.scale for spec in encode_delta(base, changed, {}, step=step).tensors)
+    assert even == step
+    assert peak == pytest.approx(step * math.sqrt(1e-3))
+    assert high == pytest.approx(1 / 127)
 
 
 def test_noise_of_a_whole_partial_set_takes_a_fourth_of_half_precision() -> None:

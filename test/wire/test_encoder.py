@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 import random
@@ -111,6 +112,27 @@ def test_a_whole_update_leaves_nothing_to_make_up_for() -> None:
     fresh.keep(2, WEIGHTS)
     assert not torch.equal(running['w'], _learnt(1)['w'])
     assert encoder.encode(_learnt(3), 2)[0] == fresh.encode(_learnt(3), 2)[0]
+
+
+@pytest.mark.parametrize('good', [1, 2, 3, 9])
+def test_steps_are_halved_until_the_robots_student_is_good_enough(good: int) -> None:
+    encoder = Encoder(WeightSettings())
+    encoder.keep(0, WEIGHTS)
+    trained, offered = _learnt(1), []
+
+    def good_enough(decoded: Mapping[str, torch.Tensor]) -> bool:
+        offered.append(decoded)
+        return len(offered) == good
+
+    weights, decoded = encoder.encode(trained, 0, good_enough)
+    assert len(offered) == min(good, 4)
+    assert decoded is offered[-1]
+    coarsest = Encoder(WeightSettings())
+    coarsest.keep(0, WEIGHTS)
+    scale = coarsest.encode(trained, 0)[0].tensors[0].scale
+    assert weights.tensors[0].scale == pytest.approx(scale / 2 ** (len(offered) - 1))
+    errors = [float((tensors['w'] - trained['w']).abs().max()) for tensors in offered]
+    assert errors == sorted(errors, reverse=True)
 
 
 @pytest.mark.parametrize(('settings', 'message'), [
