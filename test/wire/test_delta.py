@@ -56,17 +56,20 @@ def test_a_difference_is_kept_to_half_a_step() -> None:
         assert error <= spec.scale / 2 * 1.001
 
 
-@pytest.mark.parametrize('step', [0.5, 0.25])
-def test_the_step_is_in_rms_unless_a_peak_needs_more(step: float) -> None:
-    base = {'even': torch.zeros(100), 'peak': torch.zeros(1000), 'high': torch.zeros(10_000)}
-    changed = {'even': torch.ones(100), 'peak': torch.zeros(1000), 'high': torch.zeros(10_000)}
-    changed['peak'][3] = 1.0
-    changed['high'][3] = 1.0
-    even, peak, high = (
-        spec.scale for spec in encode_delta(base, changed, {}, step=step).tensors)
-    assert even == step
-    assert peak == pytest.approx(step * math.sqrt(1e-3))
-    assert high == pytest.approx(1 / 127)
+@pytest.mark.parametrize('step', [1.0, 0.5])
+def test_the_step_is_in_rms_and_finer_in_smaller_tensors(step: float) -> None:
+    base = {name: torch.zeros(size) for name, size in (('large', 2**16), ('small', 2**12))}
+    changed = {name: torch.full_like(tensor, 3.0) for name, tensor in base.items()}
+    large, small = (spec.scale for spec in encode_delta(base, changed, {}, step=step).tensors)
+    assert large == pytest.approx(3.0 * step)
+    assert small == pytest.approx(3.0 * step / 8)
+
+
+def test_the_step_reaches_the_peak() -> None:
+    changed = torch.zeros(2**16)
+    changed[3] = 1.0
+    spec, = encode_delta({'w': torch.zeros(2**16)}, {'w': changed}, {}).tensors
+    assert spec.scale == pytest.approx(1 / 127)
 
 
 def test_noise_of_a_whole_partial_set_takes_a_fourth_of_half_precision() -> None:

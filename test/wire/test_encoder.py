@@ -30,12 +30,12 @@ from shadowtutor_ros.wire.weights import FP16
 INFO = StudentInfo(('cat', 'background'))
 RNG = np.random.default_rng(3)
 FRAMES = RNG.integers(0, 256, (4, 16, 24, 3), dtype=np.uint8)
-WEIGHTS = {'w': torch.linspace(-1, 1, 64)}
+WEIGHTS = {'w': torch.linspace(-1, 1, 2**14)}  # large enough for coarse steps
 
 
 def _learnt(step: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(step)
-    return {'w': WEIGHTS['w'] + 0.01 * torch.randn(64, generator=generator)}
+    return {'w': WEIGHTS['w'] + 0.01 * torch.randn(2**14, generator=generator)}
 
 
 def _keep_all(encoder: Encoder, version: int, weights: dict[str, torch.Tensor]) -> None:
@@ -89,15 +89,16 @@ def test_nothing_is_lost_over_time(density: float) -> None:
     generator = torch.Generator().manual_seed(0)
     slope = torch.rand(256, generator=generator)
     total = torch.zeros(256)
-    scale = 0.0
+    scale = largest = 0.0
     for version in range(1, 201):
         change = 0.01 * slope + 0.001 * torch.randn(256, generator=generator)
         total += change
         weights, running = encoder.encode({'w': running['w'] + change}, version - 1)
         _keep_all(encoder, version, running)
         scale = max(scale, weights.tensors[0].scale)
+        largest = max(largest, float(change.abs().max()))
     error = (running['w'] - total).abs()
-    assert error.max() < 40 * scale if density < 1.0 else error.max() <= 0.51 * scale
+    assert error.max() < 10 * largest if density < 1.0 else error.max() <= 0.51 * scale
     assert total.abs().mean() > 100 * scale
 
 
