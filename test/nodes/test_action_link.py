@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot's end of the action, against a tutor that answers as each test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+import queue
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.context import Context
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.node import Node
+from shadowtutor_msgs.action import Distill
+
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.action_link import ActionLink
+from shadowtutor_ros.runtime.link import LinkFailure
+from shadowtutor_ros.wire.key_frame import encode_frame
+from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION
+
+pytestmark = pytest.mark.ros
+
+TIMEOUT = 60.0
+NAME = '/tutor/distill'
+FRAME = np.zeros((8, 8, 3), np.uint8)
+
+
+@dataclass
+class FakeTutor:
+    """Takes a goal when it may ``accept``, and works on it until ``done``."""
+
+    accept: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+    takes: bool = True
+    asked: queue.Queue[int] = field(default_factory=queue.Queue)
+    cancelled: queue.Queue[bool] = field(default_factory=queue.Queue)
+
+    def on_goal(self, goal: Distill.Goal) -> GoalResponse:
+        self.asked.put(goal.sequence)
+        assert self.accept.wait(TIMEOUT)
+        return GoalResponse.ACCEPT if self.takes else GoalResponse.REJECT
+
+    def on_cancel(self, goal: Any) -> CancelResponse:
+        self.cancelled.put(True)
+        self.done.set()
+        return CancelResponse.ACCEPT
+
+    def work(self, goal: Any) -> Distill.Result:
+        assert self.done.wait(TIMEOUT)
+        goal.abort()
+        return Distill.Result(message=f'{goal.request.sequence}: not today')
+
+
+@dataclass
+class Ends:
+    tutor: FakeTutor
+    link: ActionLink
+
+
+@pytest.fixture
+def ends(domain_id: int) -> Iterator[Ends]:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    executor = MultiThreadedExecutor(4, context=context)
+    robot, server = (rclpy.create_node(name, context=context) for name in ('robot', 'server'))
+    tutor = FakeTutor()
+    action = ActionServer(
+        server, Distill, NAME, tutor.work, goal_callback=tutor.on_goal,
+        cancel_callback=tutor.on_cancel, callback_group=ReentrantCallbackGroup(),
+        goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
+        cancel_service_qos_profile=qos.REQUEST, feedback_pub_qos_profile=qos.FEEDBACK)
+    link = ActionLink(robot, NAME, TIMEOUT)
+    assert link._client.wait_for_server(TIMEOUT)
+    for node in (robot, server):
+        executor.add_node(node)
+    ended = threading.Event()
+
+    def spin() -> None:
+        while not ended.is_set():
+            executor.spin_once(0.1)
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    yield Ends(tutor, link)
+    tutor.accept.set()
+    tutor.done.set()
+    ended.set()
+    thread.join(TIMEOUT)
+    executor.shutdown()
+    link.close()
+    action.destroy()
+    for node in (robot, server):
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def key_frame(sequence: int) -> KeyFrame:
+    return KeyFrame('robot', sequence, NO_SESSION, 0, 0, '', encode_frame(FRAME, 'png'))
+
+
+def failure(link: ActionLink) -> LinkFailure:
+    reply = link.receive(wait=True)
+    assert isinstance(reply, LinkFailure)
+    return reply
+
+
+def test_no_tutor_is_said_at_once(domain_id: int) -> None:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    node: Node = rclpy.create_node('robot', context=context)
+    link = ActionLink(node, NAME, TIMEOUT)
+    link.send(key_frame(1))
+    assert failure(link) == LinkFailure('no tutor at /tutor/distill', True)
+    link.close()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_an_aborted_goal_says_why(ends: Ends) -> None:
+    ends.tutor.accept.set()
+    ends.tutor.done.set()
+    ends.link.send(key_frame(1))
+    assert failure(ends.link) == LinkFailure('1: not today')
+
+
+def test_a_rejected_goal_is_a_failure(ends: Ends) -> None:
+    ends.tutor.takes = False
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1))
+    assert failure(ends.link) == LinkFailure('/tutor/distill rejected the key frame')
+
+
+def test_silence_is_a_silent_failure_and_the_goal_is_cancelled(ends: Ends) -> None:
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1), 2.0)
+    assert failure(ends.link) == LinkFailure('no sign of /tutor/distill for 2.0 s', True)
+    assert ends.tutor.cancelled.get(timeout=TIMEOUT)
+
+
+def test_a_goal_given_up_before_it_is_accepted_is_cancelled(ends: Ends) -> None:
+    ends.link.send(key_frame(1))
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    ends.link.give_up()
+    assert failure(ends.link) == LinkFailure('given up: the node was deactivated')
+    assert ends.tutor.cancelled.empty()
+    ends.tutor.accept.set()
+    assert ends.tutor.cancelled.get(timeout=TIMEOUT)
+
+
+def test_a_goal_that_is_accepted_after_a_newer_one_was_sent_is_cancelled(ends: Ends) -> None:
+    ends.link.send(key_frame(1))
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    ends.link.send(key_frame(2))
+    ends.tutor.accept.set()
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 2
+    assert ends.tutor.cancelled.get(timeout=TIMEOUT)  # the first one
+    assert failure(ends.link) == LinkFailure('2: not today')
