@@ -16,7 +16,7 @@ ENCODINGS = (FP32, FP16, DELTA)
 
 # Coarse steps are few bytes and mostly harmless: what they lose is sent with the next update. But
 # a student that has just learnt to call everything background may lose that to the coarsest.
-_STEPS = (1.5, 0.75, 0.375, 0.1875)
+_STEPS = (1.5, 0.75, 0.375)
 
 GoodEnough = Callable[[Mapping[str, Tensor]], bool]
 

@@ -126,7 +126,7 @@ def test_steps_are_halved_until_the_robots_student_is_good_enough(good: int) -> 
         return len(offered) == good
 
     weights, decoded = encoder.encode(trained, 0, good_enough)
-    assert len(offered) == min(good, 4)
+    assert len(offered) == min(good, 3)
     assert decoded is offered[-1]
     coarsest = Encoder(WeightSettings())
     coarsest.keep(0, WEIGHTS)
