@@ -18,6 +18,9 @@ from shadowtutor_ros.wire.weights import check_crc, check_specs, EncodedWeights,
 
 DELTA = 'delta'
 
+# In RMS of the differences of a tensor of _SIZE weights: few bytes, and mostly harmless.
+COARSE = 1.5
+
 # What rounding does to the mask adds up over a tensor's weights: fine steps in small tensors cost
 # few bytes and save more of them in large ones than equal steps would.
 _SIZE = 2**16
@@ -35,7 +38,7 @@ def encode_delta(
     tensors: Mapping[str, Tensor],
     residual: Mapping[str, Array],
     density: float = 1.0,
-    step: float = 1.5,
+    step: float = COARSE,
 ) -> EncodedWeights:
     """
     Encode ``tensors`` as steps away from ``base``, with one scale per tensor.

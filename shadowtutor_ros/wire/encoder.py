@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from shadowtutor_ros.model.groups import shapes_of
-from shadowtutor_ros.wire.delta import Array, as_array, decode_delta, DELTA, encode_delta
+from shadowtutor_ros.wire.delta import (
+    Array,
+    as_array,
+    COARSE,
+    decode_delta,
+    DELTA,
+    encode_delta,
+)
 from shadowtutor_ros.wire.weights import decode_weights, encode_weights, EncodedWeights, FP16, FP32
 
 ENCODINGS = (FP32, FP16, DELTA)
 
-# Coarse steps are few bytes and mostly harmless: what they lose is sent with the next update. But
-# a student that has just learnt to call everything background may lose that to the coarsest.
-_STEPS = (1.5, 0.75, 0.375)
+# What coarse steps lose is sent with the next update. But a student that has just learnt to call
+# everything background may lose that to the coarsest.
+_STEPS = (COARSE, COARSE / 2, COARSE / 4)
 
 GoodEnough = Callable[[Mapping[str, Tensor]], bool]
 
