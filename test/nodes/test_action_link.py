@@ -34,11 +34,13 @@ FRAME = np.zeros((8, 8, 3), np.uint8)
 
 @dataclass
 class FakeTutor:
-    """Takes a goal when it may ``accept``, and works on it until ``done``."""
+    """Takes a goal when it may ``accept``, gives ``signs`` of life, works until ``done``."""
 
     accept: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     takes: bool = True
+    signs: int = 0
+    signs_given: threading.Event = field(default_factory=threading.Event)
     asked: queue.Queue[int] = field(default_factory=queue.Queue)
     cancelled: queue.Queue[bool] = field(default_factory=queue.Queue)
 
@@ -53,6 +55,10 @@ class FakeTutor:
         return CancelResponse.ACCEPT
 
     def work(self, goal: Any) -> Distill.Result:
+        for _ in range(self.signs):
+            goal.publish_feedback(Distill.Feedback())
+            self.done.wait(0.1)
+        self.signs_given.set()
         assert self.done.wait(TIMEOUT)
         goal.abort()
         return Distill.Result(message=f'{goal.request.sequence}: not today')
@@ -142,6 +148,16 @@ def test_silence_is_a_silent_failure_and_the_goal_is_cancelled(ends: Ends) -> No
     ends.link.send(key_frame(1), 2.0)
     assert failure(ends.link) == LinkFailure('no sign of /tutor/distill for 2.0 s', True)
     assert ends.tutor.cancelled.get(timeout=TIMEOUT)
+
+
+def test_signs_of_life_keep_a_goal_alive_beyond_its_timeout(ends: Ends) -> None:
+    ends.tutor.signs = 40  # 4 s
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1), 2.0)
+    assert ends.tutor.signs_given.wait(TIMEOUT)
+    assert ends.link.receive(wait=False) is None
+    ends.tutor.done.set()
+    assert failure(ends.link) == LinkFailure('1: not today')
 
 
 def test_a_goal_given_up_before_it_is_accepted_is_cancelled(ends: Ends) -> None:
