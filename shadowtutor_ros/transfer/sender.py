@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle, islice
 import math
 
 from shadowtutor_ros.transfer.path import PathEstimate
@@ -13,6 +14,7 @@ WINDOW = 32  # pieces: less than the 64 KB that the queue before a slow link oft
 REPORT_EVERY = 8  # pieces
 REORDERING = 3  # a piece is lost when one sent so many later has arrived without it
 MAX_BACKOFF = 0.5  # seconds between probes, unless the path itself is slower
+MAX_PROBE = 8  # pieces: the first probe is of 2, and every further one of twice as many
 
 
 class Sender:
@@ -36,7 +38,8 @@ class Sender:
         self._lost: dict[int, int] = {}
         self._sent_at = [now]  # by order; no piece has order 0
         self._newest = 0  # highest order answered
-        self._probe = 0  # order of the last probe
+        self._probe = 0  # order of the last probe's first piece
+        self._probe_size = 1
         self._backoff = 0.0
         self._last_event = now
         self._last_progress = now
@@ -68,13 +71,12 @@ class Sender:
         room = self._window - len(self._in_flight) - len(again)
         end = min(self._count, self._unsent + room)
         new = range(self._unsent, end)
-        if not again and not new and now >= self.wake_at:
-            again = [next(iter(self._in_flight))]
-            self._probe = len(self._sent_at)
-            self._backoff = min(MAX_BACKOFF, 2 * max(self._path.timeout, self._backoff))
+        probing = not again and not new and now >= self.wake_at
+        if probing:
+            again = self._next_probe()
         self._unsent = end
         self._path.on_sent(len(again) + len(new), len(again))
-        return self._send([*again, *new], now)
+        return self._send([*again, *new], now, probing)
 
     def on_report(self, report: Report, now: float) -> None:
         """Take a report; a late one, of another transfer or of what was never sent is ignored."""
@@ -85,6 +87,7 @@ class Sender:
             return
         self._last_event = now
         self._backoff = 0.0
+        self._probe_size = 1
         if report.newest > self._newest:
             self._newest = report.newest
             self._path.on_round_trip(now - self._sent_at[report.newest])
@@ -93,7 +96,15 @@ class Sender:
         self._take_received(report, now)
         self._judge(report)
 
-    def _send(self, indices: Sequence[int], now: float) -> list[Piece]:
+    def _next_probe(self) -> list[int]:
+        """Return the oldest pieces under way, the more the longer it has been silent."""
+        self._probe = len(self._sent_at)
+        self._backoff = min(MAX_BACKOFF, 2 * max(self._path.timeout, self._backoff))
+        self._probe_size = min(MAX_PROBE, 2 * self._probe_size)
+        # In turn again if there are fewer: one of them and one of the reports must come through.
+        return list(islice(cycle(self._in_flight), self._probe_size))
+
+    def _send(self, indices: Sequence[int], now: float, all_ask: bool) -> list[Piece]:
         batch = []
         for place, index in enumerate(indices, 1):
             order = len(self._sent_at)
@@ -104,7 +115,7 @@ class Sender:
             start = index * PIECE_BYTES
             batch.append(Piece(
                 self.transfer, len(self._payload), index, order,
-                place == len(indices) or _asks(order),
+                all_ask or place == len(indices) or _asks(order),
                 self._payload[start:start + PIECE_BYTES]))
         if batch:
             self._last_event = now

@@ -24,7 +24,8 @@ class Direction:
     One way of a link: ``rate`` in bytes/s, ``delay`` in seconds, ``queue`` in packets.
 
     ``loss``, ``duplicates`` and ``reorder`` are probabilities; what is reordered comes up to
-    ``lag`` seconds later. Nothing sent within ``outages`` (from, to) arrives.
+    ``lag`` seconds later. Nothing sent within ``outages`` (from, to) arrives. With ``bursts``
+    (of, every) so many packets in a row are lost of every so many.
     """
 
     rate: float = math.inf
@@ -35,7 +36,9 @@ class Direction:
     reorder: float = 0.0
     lag: float = 0.0
     outages: tuple[tuple[float, float], ...] = ()
+    bursts: tuple[int, int] = (0, 1)
     dropped_by_queue: int = 0
+    _passed: int = 0
     _free_at: float = 0.0
     _leaving: deque[float] = field(default_factory=deque)  # when what is queued has left
 
@@ -52,7 +55,9 @@ class Direction:
             return []
         self._free_at = max(now, self._free_at) + size / self.rate
         self._leaving.append(self._free_at)
-        if rng.random() < self.loss or any(a <= now < b for a, b in self.outages):
+        self._passed += 1
+        in_burst = self._passed % self.bursts[1] < self.bursts[0]
+        if rng.random() < self.loss or in_burst or any(a <= now < b for a, b in self.outages):
             return []
         copies = 1 + (rng.random() < self.duplicates)
         return [self._free_at + self.delay

@@ -12,7 +12,7 @@ import pytest
 from transfer.channel import Direction, HEADERS, Outcome, Simulation
 
 from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
-from shadowtutor_ros.transfer.sender import WINDOW
+from shadowtutor_ros.transfer.sender import MAX_PROBE, WINDOW
 
 SIZES = st.one_of(st.integers(0, 4 * PIECE_BYTES), st.integers(0, 120_000))
 SEEDS = st.integers(0, 2**32)
@@ -58,7 +58,7 @@ def test_without_loss_nothing_is_sent_twice(
 
 def test_only_probes_repeat_while_a_long_round_trip_is_unknown() -> None:
     link = Simulation(Direction(delay=0.4), Direction(delay=0.4))
-    assert link.run(payload(60_000)).repeats == 2  # after 0.2 and 0.6 s
+    assert link.run(payload(60_000)).repeats == 2 + 4  # after 0.2 and 0.6 s
     assert link.run(payload(60_000)).repeats == 0
     assert link.run(payload(200_000)).repeats == 0
 
@@ -126,14 +126,23 @@ def test_it_goes_on_soon_after_an_outage(begins: float, both: bool) -> None:
     outcome = link.run(data)
     assert outcome.payload == data
     during = [at for at, _ in outcome.sent if begins + 0.5 < at < ends]
-    assert len(during) <= 21
-    after = [at for at, _ in outcome.sent if at >= ends]
+    assert len(set(during)) <= 21
+    assert len(during) <= 21 * MAX_PROBE
+    after = sorted({at for at, _ in outcome.sent if at >= ends})
     assert after[0] <= ends + 0.5
     one_piece = (PIECE_BYTES + HEADERS) / rate
     answered = after[0] + 2 * delay + one_piece + 0.001
     assert after[1] <= answered  # the probe's answer brings everything else
-    left = (size + piece_count(size) * HEADERS) / rate
+    left = (size + piece_count(size) * HEADERS) / rate + MAX_PROBE * one_piece
     assert outcome.received_at <= answered + left + delay
+
+
+@pytest.mark.parametrize('rate', [1e6, math.inf])
+def test_a_burst_of_losses_does_not_last_as_long_as_its_packets_are_rare(rate: float) -> None:
+    """Twenty packets in a row are lost, also when they are twenty probes or reports."""
+    there, back = (Direction(rate, 0.02, bursts=(20, 400)) for _ in 'ab')
+    link = Simulation(there, back)
+    assert max(link.run(payload(110_000)).received_at for _ in range(60)) < 2.0
 
 
 def test_a_queue_that_outlives_the_outage_leaves_no_scar() -> None:

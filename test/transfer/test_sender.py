@@ -137,37 +137,37 @@ def test_at_the_end_one_later_piece_is_enough() -> None:
     assert indices(sender.pieces(0.01)) == [8]
 
 
-def test_silence_brings_one_probe_and_longer_patience() -> None:
+def test_silence_brings_larger_probes_and_longer_patience() -> None:
     sender, path = start(200)
     sender.pieces(0.0)
-    waits, now = [], 0.0
+    waits, sizes, now = [], [], 0.0
     for _ in range(5):
         wait = sender.wake_at - now
         assert sender.pieces(now + wait - 1e-6) == []
         now = sender.wake_at
-        (probe,) = sender.pieces(now)
-        assert probe.report
+        probe = sender.pieces(now)
+        assert all(piece.report for piece in probe)
         waits.append(wait)
+        sizes.append(len(probe))
     assert waits == pytest.approx([0.2, 0.4, 0.5, 0.5, 0.5])
-    assert (path.sent, path.repeated) == (69, 5)
+    assert sizes == [2, 4, 8, 8, 8]
+    assert (path.sent, path.repeated) == (64 + 30, 30)
 
 
 def test_probes_take_the_oldest_piece_in_turn() -> None:
     sender, _ = start(3)
     sender.pieces(0.0)
-    probes = []
-    for _ in range(4):
-        probes += sender.pieces(sender.wake_at)
-    assert indices(probes) == [0, 1, 2, 0]
+    probes = [indices(sender.pieces(sender.wake_at)) for _ in range(3)]
+    assert probes == [[0, 1], [2, 0, 1, 2], [0, 1, 2, 0, 1, 2, 0, 1]]
 
 
 def test_an_answered_probe_brings_back_all_that_was_sent_before_it() -> None:
     sender, _ = start(200)
     sender.pieces(0.0)
     now = sender.wake_at
-    assert indices(sender.pieces(now)) == [0]
+    assert indices(sender.pieces(now)) == [0, 1]
     sender.on_report(Report(ID, 65, 1, b''), now + 0.01)
-    assert indices(sender.pieces(now + 0.01)) == [*range(1, 64), 64]
+    assert indices(sender.pieces(now + 0.01)) == [*range(2, 64), 64]
 
 
 def test_a_report_from_before_the_probe_judges_only_what_it_can_know() -> None:
@@ -177,16 +177,16 @@ def test_a_report_from_before_the_probe_judges_only_what_it_can_know() -> None:
     sender.pieces(now)
     sender.on_report(report(8, set(), 8), now + 0.01)  # all is still queued
     assert indices(sender.pieces(now + 0.01)) == list(range(64, 72))
-    assert path.repeated == 1
+    assert path.repeated == 2
 
 
 def test_a_probe_too_can_be_late() -> None:
     sender, _ = start(200)
     sender.pieces(0.0)
     now = sender.wake_at
-    sender.pieces(now)  # order 65
+    sender.pieces(now)  # orders 65 and 66
     sender.on_report(report(8, {0}, 8), now + 0.01)
-    sender.pieces(now + 0.01)  # orders 66 to 72
+    sender.pieces(now + 0.01)  # orders 67 to 73
     sender.on_report(report(67, {0}, 66), now + 0.02)
     assert 0 not in indices(sender.pieces(now + 0.02))
     sender.on_report(report(68, {0}, 67), now + 0.02)
@@ -204,6 +204,8 @@ def test_any_report_ends_the_patience() -> None:
         path.on_round_trip(0.03)
     assert sender.wake_at == pytest.approx(now + path.timeout)
     assert path.timeout < 0.1
+    sender.pieces(now)
+    assert len(sender.pieces(sender.wake_at)) == 2
 
 
 def test_a_path_slower_than_the_longest_patience_is_waited_for() -> None:
