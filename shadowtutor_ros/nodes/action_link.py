@@ -69,7 +69,8 @@ class ActionLink:
         future = self._client.send_goal_async(goal, alive)
         future.add_done_callback(partial(self._on_goal, sequence))
         with self._answered:
-            if self._channel is not None and sequence == self._sequence:
+            if (self._channel is not None and sequence == self._sequence
+                    and self._reply is None):
                 # After the goal, which need not wait behind the pieces.
                 self._channel.send(key_frame.encoded.data, alive, goal.transfer)
 
@@ -154,6 +155,8 @@ class ActionLink:
     def _answer(self, sequence: int, reply: Reply) -> None:
         with self._answered:
             if sequence == self._sequence:
+                if self._channel is not None:
+                    self._channel.stop_sending()  # refused or not, it was enough
                 self._reply = reply
                 self.answered_at = time.perf_counter()
                 self._answered.notify_all()

@@ -44,7 +44,7 @@ class StreamChannels:
         """
         if (channel := self._known(stream_id, link)) is not None:
             return channel
-        self._tutor.open(stream_id)  # may take as long as another stream is taught
+        self._tutor.open(stream_id)
         with self._lock:
             if (channel := self._known(stream_id, link)) is not None:
                 return channel

@@ -186,6 +186,7 @@ class StudentLoop:
             self.policy = LinkPolicy(limits)
         else:
             self.policy.change(limits)
+            self.scheduler.floor = self.policy.stride_floor
 
     @property
     def stamp(self) -> int:

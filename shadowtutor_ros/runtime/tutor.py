@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 import math
@@ -26,6 +27,7 @@ from shadowtutor_ros.wire.key_frame import decode_frame
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate
 
 MAX_STREAM_ID = 128
+_SIGN_PERIOD = 0.5  # seconds: a robot gives up after a few without any
 _TOLERANCE = 0.01  # mIoU on the key frame that a lesson may lose by being sent
 
 
@@ -129,6 +131,7 @@ class Tutor:
         self._streams: dict[str, _Stream] = {}
         self._newest: dict[str, KeyFrame] = {}
         self._work = threading.Lock()
+        self._lists = threading.Lock()  # of streams and of what is queued; never held for long
         self._teaching_seconds = 0.0
         self._teaching_since: float | None = None
 
@@ -150,8 +153,7 @@ class Tutor:
 
     def open(self, stream_id: str) -> None:
         """Open the stream's session where there is none; raise TooManyStreams or BadStreamId."""
-        with self._work:
-            self._stream(stream_id)
+        self._stream(stream_id)
 
     def first_student(self, stream_id: str) -> StudentUpdate:
         """
@@ -189,10 +191,10 @@ class Tutor:
         """
         report = on_progress or (lambda progress: None)
         arrived = time.monotonic()
-        self._newest[key_frame.stream_id] = key_frame
+        with self._lists:
+            self._newest[key_frame.stream_id] = key_frame
         try:
-            report(Progress(Phase.QUEUED))
-            with self._work:
+            with self._turn(report):
                 if self._newest.get(key_frame.stream_id) is not key_frame:
                     raise Superseded(
                         f'key frame {key_frame.sequence} of {key_frame.stream_id!r}: '
@@ -202,9 +204,21 @@ class Tutor:
         finally:
             self._dequeue(key_frame)
 
+    @contextmanager
+    def _turn(self, report: OnProgress) -> Iterator[None]:
+        """Wait for the work, with a sign of life now and then: others' lessons may take long."""
+        report(Progress(Phase.QUEUED))
+        while not self._work.acquire(timeout=_SIGN_PERIOD):
+            report(Progress(Phase.QUEUED))
+        try:
+            yield
+        finally:
+            self._work.release()
+
     def _dequeue(self, key_frame: KeyFrame) -> None:
-        if self._newest.get(key_frame.stream_id) is key_frame:
-            del self._newest[key_frame.stream_id]
+        with self._lists:
+            if self._newest.get(key_frame.stream_id) is key_frame:
+                del self._newest[key_frame.stream_id]
 
     def _teach(
         self, key_frame: KeyFrame, arrived: float, report: OnProgress,
@@ -258,18 +272,19 @@ class Tutor:
             raise BadStreamId(f'stream id: expected 1 to {MAX_STREAM_ID} characters, '
                               f'got {len(stream_id)}')
         now = time.monotonic()
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            self._make_room(now)
-            session_id = NO_SESSION
-            while session_id == NO_SESSION:
-                session_id = secrets.randbits(64)
-            stream = _Stream(
-                Session(session_id, self._first_student.clone(), self.settings.distill),
-                Encoder(self.settings.weights), now)
-            self._streams[stream_id] = stream
-        stream.last_used = now
-        return stream
+        with self._lists:
+            stream = self._streams.get(stream_id)
+            if stream is None:
+                self._make_room(now)
+                session_id = NO_SESSION
+                while session_id == NO_SESSION:
+                    session_id = secrets.randbits(64)
+                stream = _Stream(
+                    Session(session_id, self._first_student.clone(), self.settings.distill),
+                    Encoder(self.settings.weights), now)
+                self._streams[stream_id] = stream
+            stream.last_used = now
+            return stream
 
     def _make_room(self, now: float) -> None:
         if len(self._streams) < self.settings.max_streams:

@@ -43,7 +43,8 @@ class LinkPolicy:
     Timeout, JPEG quality and stride floor for the next key frame.
 
     Slow is a link that takes longer for a key frame and its answer than ``min_stride`` frames:
-    then the pictures get smaller. Key frames never occupy it for more than half of the time.
+    then the pictures get smaller. Answered key frames occupy it for half of the time at most,
+    unless ``max_stride`` is too short for that.
     """
 
     def __init__(self, limits: LinkLimits) -> None:

@@ -14,7 +14,7 @@ WINDOW = 32  # pieces: less than the 64 KB that the queue before a slow link oft
 REPORT_EVERY = 8  # pieces
 REORDERING = 3  # a piece is lost when one sent so many later has arrived without it
 MAX_BACKOFF = 0.5  # seconds between probes, unless the path itself is slower
-MAX_PROBE = 8  # pieces: the first probe is of 2, and every further one of twice as many
+PROBES = (2, 4, 8, 8)  # pieces: a burst of losses is over soon; then the link is gone, and 2 do
 
 
 class Sender:
@@ -39,7 +39,7 @@ class Sender:
         self._sent_at = [now]  # by order; no piece has order 0
         self._newest = 0  # highest order answered
         self._probe = 0  # order of the last probe's first piece
-        self._probe_size = 1
+        self._probes = 0  # since the last report
         self._backoff = 0.0
         self._last_event = now
         self._last_progress = now
@@ -87,7 +87,7 @@ class Sender:
             return
         self._last_event = now
         self._backoff = 0.0
-        self._probe_size = 1
+        self._probes = 0
         if report.newest > self._newest:
             self._newest = report.newest
             self._path.on_round_trip(now - self._sent_at[report.newest])
@@ -97,12 +97,13 @@ class Sender:
         self._judge(report)
 
     def _next_probe(self) -> list[int]:
-        """Return the oldest pieces under way, the more the longer it has been silent."""
+        """Return the oldest pieces under way, as many as ``PROBES`` says."""
         self._probe = len(self._sent_at)
         self._backoff = min(MAX_BACKOFF, 2 * max(self._path.timeout, self._backoff))
-        self._probe_size = min(MAX_PROBE, 2 * self._probe_size)
+        size = PROBES[self._probes] if self._probes < len(PROBES) else PROBES[0]
+        self._probes += 1
         # In turn again if there are fewer: one of them and one of the reports must come through.
-        return list(islice(cycle(self._in_flight), self._probe_size))
+        return list(islice(cycle(self._in_flight), size))
 
     def _send(self, indices: Sequence[int], now: float, all_ask: bool) -> list[Piece]:
         batch = []

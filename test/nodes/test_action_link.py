@@ -21,6 +21,7 @@ from shadowtutor_msgs.action import Distill
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.action_link import ActionLink
+from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.runtime.link import LinkFailure
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION
@@ -68,6 +69,7 @@ class FakeTutor:
 class Ends:
     tutor: FakeTutor
     link: ActionLink
+    robot: Node
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def ends(domain_id: int) -> Iterator[Ends]:
 
     thread = threading.Thread(target=spin)
     thread.start()
-    yield Ends(tutor, link)
+    yield Ends(tutor, link, robot)
     tutor.accept.set()
     tutor.done.set()
     ended.set()
@@ -141,6 +143,20 @@ def test_a_rejected_goal_is_a_failure(ends: Ends) -> None:
     ends.tutor.accept.set()
     ends.link.send(key_frame(1))
     assert failure(ends.link) == LinkFailure('/tutor/distill rejected the key frame')
+
+
+def test_after_a_refusal_no_piece_is_sent_any_more(ends: Ends) -> None:
+    channel = PieceChannel(ends.robot, '/link', UP, DOWN, 1000)  # whose other end is nowhere
+    link = ActionLink(ends.robot, NAME, TIMEOUT, channel)
+    assert link._client.wait_for_server(TIMEOUT)
+    ends.tutor.takes = False
+    link.send(key_frame(1))
+    assert channel._sender is not None
+    ends.tutor.accept.set()
+    assert failure(link) == LinkFailure('/tutor/distill rejected the key frame')
+    assert channel._sender is None
+    channel.close()
+    link.close()
 
 
 def test_silence_is_a_silent_failure_and_the_goal_is_cancelled(ends: Ends) -> None:

@@ -15,7 +15,7 @@ from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LinkFailure, LocalLink, Reply
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
-from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
+from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
@@ -254,6 +254,14 @@ def test_a_policy_decides_about_timeout_quality_and_least_stride(
     assert 2.0 <= policy.timeout < 7.0
     assert loop.scheduler.floor == policy.stride_floor
     assert policy.goodput > 0
+    for _ in range(20):
+        policy.on_answer(Exchange(1000, turnaround=60.0, tutor=0.0, frame=1.0))
+    updates = loop.counters.updates_applied
+    run(loop, scene, range(6, 16))
+    assert loop.counters.updates_applied > updates
+    assert loop.scheduler.floor == policy.stride_floor == 8
+    loop.change(ScheduleSettings(3, 8), KeyFrameSettings(), LinkLimits(7.0, 90, 3, 8))
+    assert loop.scheduler.floor == 8
 
 
 def test_without_a_policy_the_settings_hold(

@@ -110,19 +110,20 @@ def test_streams_do_not_teach_each_other(tutor: Tutor, scene: Scene) -> None:
     assert tutor.first_student('a').weights.payload != untouched
 
 
+class SlowTeacher:
+    name, version = 'slow', '1'
+
+    def __init__(self) -> None:
+        self.busy, self.go = threading.Event(), threading.Event()
+
+    def label(self, frame: np.ndarray, stamp: float = 0.0) -> Labelling:
+        self.busy.set()
+        self.go.wait(30)
+        return Labelling(np.full(frame.shape[:2], 8, np.uint8),
+                         np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+
 def test_a_newer_key_frame_replaces_a_queued_one(info: StudentInfo, scene: Scene) -> None:
-    class SlowTeacher:
-        name, version = 'slow', '1'
-
-        def __init__(self) -> None:
-            self.busy, self.go = threading.Event(), threading.Event()
-
-        def label(self, frame: np.ndarray, stamp: float = 0.0) -> Labelling:
-            self.busy.set()
-            self.go.wait(30)
-            return Labelling(np.full(frame.shape[:2], 8, np.uint8),
-                             np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-
     teacher = SlowTeacher()
     tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(DISTILL))
     results: dict[int, object] = {}
@@ -148,6 +149,30 @@ def test_a_newer_key_frame_replaces_a_queued_one(info: StudentInfo, scene: Scene
         thread.join(30)
     assert isinstance(results[2], Superseded)
     assert {n: getattr(results[n], 'sequence', None) for n in (1, 3)} == {1: 1, 3: 3}
+
+
+def test_who_is_queued_hears_so_again_and_again_and_may_leave(
+    info: StudentInfo, scene: Scene,
+) -> None:
+    teacher = SlowTeacher()
+    tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(DISTILL))
+    other = threading.Thread(target=tutor.distill, args=(key_frame(scene, stream_id='other'),))
+    other.start()
+    assert teacher.busy.wait(30)
+    heard: list[Progress] = []
+
+    def hear(progress: Progress) -> None:
+        heard.append(progress)
+        if len(heard) == 3:
+            raise InterruptedError
+
+    tutor.open('test')  # does not wait for the other's lesson either
+    with pytest.raises(InterruptedError):
+        tutor.distill(key_frame(scene), hear)
+    assert heard == 3 * [Progress(Phase.QUEUED)]
+    assert tutor.report().queued == 0
+    teacher.go.set()
+    other.join(30)
 
 
 def test_a_label_that_does_not_fit_is_named(info: StudentInfo, scene: Scene) -> None:

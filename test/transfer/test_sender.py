@@ -141,7 +141,7 @@ def test_silence_brings_larger_probes_and_longer_patience() -> None:
     sender, path = start(200)
     sender.pieces(0.0)
     waits, sizes, now = [], [], 0.0
-    for _ in range(5):
+    for _ in range(6):
         wait = sender.wake_at - now
         assert sender.pieces(now + wait - 1e-6) == []
         now = sender.wake_at
@@ -149,9 +149,9 @@ def test_silence_brings_larger_probes_and_longer_patience() -> None:
         assert all(piece.report for piece in probe)
         waits.append(wait)
         sizes.append(len(probe))
-    assert waits == pytest.approx([0.2, 0.4, 0.5, 0.5, 0.5])
-    assert sizes == [2, 4, 8, 8, 8]
-    assert (path.sent, path.repeated) == (64 + 30, 30)
+    assert waits == pytest.approx([0.2, 0.4, 0.5, 0.5, 0.5, 0.5])
+    assert sizes == [2, 4, 8, 8, 2, 2]
+    assert (path.sent, path.repeated) == (64 + 26, 26)
 
 
 def test_probes_take_the_oldest_piece_in_turn() -> None:
