@@ -22,12 +22,14 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from shadowtutor_msgs.msg import StudentStatus
 
-from shadowtutor_ros.nodes.qos import STATE
 from shadowtutor_ros.wire.messages import stamp_from_msg
 
 # What the harness asks of the camera and mask topics, so that no frame is lost.
 LOSSLESS = {'reliability': 'reliable', 'durability': 'transient_local'}
 _LOSSLESS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE,
+                           durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# A subscriber to a state wants the newest; here one event is as good as the other.
+_EVERY_STATUS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE,
                            durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -48,7 +50,7 @@ class Collector:
         self._mask_topic = f'{student}/mask'
         self._node.create_subscription(Image, self._mask_topic, self._on_mask, _LOSSLESS_QOS)
         self._node.create_subscription(
-            StudentStatus, f'{student}/status', self._on_status, STATE)
+            StudentStatus, f'{student}/status', self._on_status, _EVERY_STATUS)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name='collector')
