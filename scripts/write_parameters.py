@@ -8,10 +8,10 @@ from pathlib import Path
 import textwrap
 
 from shadowtutor_ros.nodes.dashboard_node import DASHBOARD_PARAMETERS
-from shadowtutor_ros.nodes.parameters import Parameter, Value
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
+from shadowtutor_ros.nodes.toolkit.parameters import Parameter, Value
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +31,8 @@ There are 58: those of `teacher_node` are the tutor's, and three are shared by s
 `config/paper.yaml` sets the paper's constants. One `params_file` for several nodes names them, as
 it does: `/**/student:`, `/**/tutor:`.
 
-Topics take `qos_overrides` as well, but for those under `~/link` and what the dashboard subscribes
-to. In a `params_file`:
+Topics take `qos_overrides` as well, but for those under `~/channel` and what the dashboard
+subscribes to. In a `params_file`:
 
 ```yaml
 /**/student:

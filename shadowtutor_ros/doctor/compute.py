@@ -100,7 +100,7 @@ def student(torch: Torch) -> Finding:
         return Finding(SKIPPED, STUDENT, 'torch cannot be imported')
     from shadowtutor_ros.model.device import pick_device
     from shadowtutor_ros.model.engine import AUTO, pick_precision
-    from shadowtutor_ros.nodes.placement import default_threads
+    from shadowtutor_ros.nodes.toolkit.placement import default_threads
 
     device = pick_device(AUTO)
     precision = str(pick_precision(AUTO, device)).removeprefix('torch.')

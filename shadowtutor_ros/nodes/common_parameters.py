@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters that student and tutor share."""
 
-from shadowtutor_ros.nodes.parameters import Parameter
+from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 
 AUTOSTART = Parameter(
     'autostart', True, 'Configure and activate at the start, and end if that fails; false: wait '

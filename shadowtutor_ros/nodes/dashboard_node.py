@@ -8,8 +8,8 @@ from typing import Any
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.monitor.fleet import Fleet
 from shadowtutor_ros.nodes.fleet_watch import FleetWatch
-from shadowtutor_ros.nodes.parameters import declare, Parameter
-from shadowtutor_ros.nodes.spin import run, WorkingNode
+from shadowtutor_ros.nodes.toolkit.parameters import declare, Parameter
+from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
 
 DASHBOARD_PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on. Whoever reaches it sees the pictures: '

@@ -9,7 +9,7 @@ from std_msgs.msg import Header
 
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.topics import publisher
+from shadowtutor_ros.nodes.toolkit.topics import publisher
 
 try:  # not on every robot
     from vision_msgs.msg import LabelInfo, VisionClass

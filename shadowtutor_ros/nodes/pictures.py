@@ -9,7 +9,7 @@ from std_msgs.msg import Header
 
 from shadowtutor_ros.model.student import Frame, Mask
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.topics import publisher
+from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
 from shadowtutor_ros.wire.key_frame import JPEG, PNG

@@ -2,8 +2,7 @@
 """Quality of service of every topic; each can be overridden by ``qos_overrides`` parameters."""
 
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 CAMERA = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -35,7 +34,3 @@ FEEDBACK = QoSProfile(
 # Our own selective repeat repairs them; a window of them may come at once.
 PIECES = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=256, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-OVERRIDABLE = QoSOverridingOptions((
-    QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
-    QoSPolicyKind.DEPTH, QoSPolicyKind.LIFESPAN, QoSPolicyKind.DEADLINE))

@@ -14,9 +14,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.srv import Pause, Seek, Step
 
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.parameters import declare, Parameter, ParameterError
-from shadowtutor_ros.nodes.spin import run, WorkingNode
-from shadowtutor_ros.nodes.topics import publisher, subscription
+from shadowtutor_ros.nodes.toolkit.parameters import declare, Parameter, ParameterError
+from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
+from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.playback import Playback, PlaybackError
 from shadowtutor_ros.video import Frame, FrameReader, open_source
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array

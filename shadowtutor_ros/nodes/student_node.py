@@ -20,21 +20,21 @@ from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.action_link import ActionLink
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
-from shadowtutor_ros.nodes.first_student import FirstStudent
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
-from shadowtutor_ros.nodes.link_node import LinkNode
-from shadowtutor_ros.nodes.mailbox import Mailbox
-from shadowtutor_ros.nodes.managed import ManagedNode
-from shadowtutor_ros.nodes.parameters import declare, keep_live
+from shadowtutor_ros.nodes.link.action_link import ActionLink
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
+from shadowtutor_ros.nodes.link.first_student import FirstStudent
+from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.pictures import Pictures
-from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
-from shadowtutor_ros.nodes.placement import default_threads, parse_cpus, place_thread
-from shadowtutor_ros.nodes.spin import report_dds, run
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
-from shadowtutor_ros.nodes.topics import publisher, subscription
+from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live
+from shadowtutor_ros.nodes.toolkit.placement import default_threads, parse_cpus, place_thread
+from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
+from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
@@ -77,7 +77,7 @@ class StudentNode(ManagedNode):
         self._active = False
         self._loop: StudentLoop | None = None
         self._link: ActionLink | None = None
-        self._link_node: LinkNode | None = None
+        self._channel_node: ChannelNode | None = None
         self._channel: PieceChannel | None = None
         self._first: FirstStudent | None = None
         self._camera: Subscription | None = None
@@ -98,9 +98,9 @@ class StudentNode(ManagedNode):
         student = (load_checkpoint(Path(p['checkpoint']), device=device) if p['checkpoint']
                    else None)
         if p['transfer'] == PIECES:
-            self._link_node = LinkNode(self)
+            self._channel_node = ChannelNode(self)
             self._channel = PieceChannel(
-                self._link_node.node, f'{self._name}/link', UP, DOWN, MAX_UPDATE)
+                self._channel_node.node, f'{self._name}/channel', UP, DOWN, MAX_UPDATE)
         self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel)
         if student is not None:
             self._take(student, NO_SESSION, 0)
@@ -148,11 +148,11 @@ class StudentNode(ManagedNode):
             first, self._first = self._first, None
             link, self._link = self._link, None
             channel, self._channel = self._channel, None
-            link_node, self._link_node = self._link_node, None
+            channel_node, self._channel_node = self._channel_node, None
             self._loop = None
             self._frames.dropped = self._rejected = 0
             self._detail = ''
-        for part in (first, link, channel, link_node):
+        for part in (first, link, channel, channel_node):
             if part is not None:
                 part.close()
 

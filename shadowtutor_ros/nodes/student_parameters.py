@@ -3,7 +3,7 @@
 
 from shadowtutor_ros.model.engine import AUTO, PRECISIONS
 from shadowtutor_ros.nodes.common_parameters import AUTOSTART, ERROR_FAILURES, STATUS_PERIOD
-from shadowtutor_ros.nodes.parameters import Parameter
+from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
 from shadowtutor_ros.wire.key_frame import FORMATS, JPEG
 

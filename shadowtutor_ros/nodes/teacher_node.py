@@ -11,9 +11,9 @@ import torch
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.parameters import declare
-from shadowtutor_ros.nodes.spin import run, WorkingNode
-from shadowtutor_ros.nodes.topics import publisher, subscription
+from shadowtutor_ros.nodes.toolkit.parameters import declare
+from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
+from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher

@@ -26,11 +26,11 @@ from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
-from shadowtutor_ros.nodes.managed import ManagedNode
-from shadowtutor_ros.nodes.parameters import declare, keep_live
-from shadowtutor_ros.nodes.spin import report_dds, run
-from shadowtutor_ros.nodes.stream_channels import collect, MAX_KEY_FRAME, StreamChannels
-from shadowtutor_ros.nodes.topics import publisher
+from shadowtutor_ros.nodes.link.stream_channels import collect, MAX_KEY_FRAME, StreamChannels
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live
+from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
+from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.nodes.tutor_parameters import MAX_STREAMS, TUTOR_PARAMETERS
 from shadowtutor_ros.nodes.tutor_status import TutorStatusTopics
 from shadowtutor_ros.runtime.memory import keep_freed_memory
@@ -184,8 +184,8 @@ class TutorNode(ManagedNode):
         try:
             tutor, channels = self._served()
             update = tutor.first_student(request.stream_id)
-            if request.link:
-                channel = channels.of(request.stream_id, request.link)
+            if request.channel:
+                channel = channels.of(request.stream_id, request.channel)
                 response.transfer = channel.send(update_to_bytes(update))
             else:
                 response.student = update_to_msg(update)
@@ -237,7 +237,7 @@ class TutorNode(ManagedNode):
 
         try:
             tutor, channels = self._served()
-            channel = channels.of(request.stream_id, request.link) if request.link else None
+            channel = channels.of(request.stream_id, request.channel) if request.channel else None
             image = (collect(channel, request.transfer, _PIECES_TIMEOUT, check)
                      if channel is not None else None)
             watched = self._lessons.get_subscription_count() > 0

@@ -4,7 +4,7 @@
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import GROUPS
 from shadowtutor_ros.nodes.common_parameters import AUTOSTART, ERROR_FAILURES, STATUS_PERIOD
-from shadowtutor_ros.nodes.parameters import Parameter
+from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
 

@@ -12,7 +12,7 @@ import torch
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.diagnostics import TutorDiagnostics
-from shadowtutor_ros.nodes.topics import publisher
+from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.runtime.tutor import Tutor, TutorReport
 
 

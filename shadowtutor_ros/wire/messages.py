@@ -42,15 +42,15 @@ def bytes_to_field(data: bytes) -> array[int]:
 
 
 def goal_from_key_frame(
-    key_frame: KeyFrame, link: str = '', transfer: int = 0,
+    key_frame: KeyFrame, channel: str = '', transfer: int = 0,
 ) -> Distill.Goal:
     """
     Return the action goal that carries ``key_frame``.
 
-    With a ``link`` the image itself travels there, in the pieces of ``transfer``.
+    With a ``channel`` the image itself travels there, in the pieces of ``transfer``.
     """
     header = header_to_msg(key_frame.stamp, key_frame.frame_id)
-    data = b'' if link else key_frame.encoded.data
+    data = b'' if channel else key_frame.encoded.data
     return Distill.Goal(
         header=header,
         stream_id=key_frame.stream_id,
@@ -60,7 +60,7 @@ def goal_from_key_frame(
         key_frame=CompressedImage(
             header=header, format=key_frame.encoded.format,
             data=bytes_to_field(data)),
-        link=link,
+        channel=channel,
         transfer=transfer)
 
 

@@ -19,8 +19,8 @@ from shadowtutor_ros.doctor.graph import Graph, judge_graph, Student as Seen
 from shadowtutor_ros.doctor.observer import observe
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
-from shadowtutor_ros.nodes.managed import ManagedNode
 from shadowtutor_ros.nodes.student_node import StudentNode
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.nodes.tutor_node import TutorNode
 from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import header_to_msg

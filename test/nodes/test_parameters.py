@@ -14,10 +14,10 @@ import yaml
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.nodes.dashboard_node import DASHBOARD_PARAMETERS
-from shadowtutor_ros.nodes.parameters import declare, keep_live, Parameter, ParameterError
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
+from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live, Parameter, ParameterError
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.share import config_file
 

@@ -112,7 +112,7 @@ def test_a_robot_is_served_whatever_it_sends(
     assert result.status == GoalStatus.STATUS_ABORTED
     assert "BadLink: link 'no topic!'" in result.result.message
     response = robot.result_of(robot.get_student.call_async(
-        GetStudent.Request(stream_id='robot', link='no topic!')))
+        GetStudent.Request(stream_id='robot', channel='no topic!')))
     assert not response.success
     assert 'BadLink' in response.message
 

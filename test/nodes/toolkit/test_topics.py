@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from shadowtutor_ros.nodes.topics import publisher, subscription
+from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 
 pytestmark = pytest.mark.ros
 

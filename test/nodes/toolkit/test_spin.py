@@ -5,7 +5,7 @@ import pytest
 import rclpy
 from rclpy.executors import MultiThreadedExecutor
 
-from shadowtutor_ros.nodes.spin import _spin_until, WorkingNode
+from shadowtutor_ros.nodes.toolkit.spin import _spin_until, WorkingNode
 
 pytestmark = pytest.mark.ros
 

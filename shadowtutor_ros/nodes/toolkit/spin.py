@@ -22,7 +22,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from shadowtutor_ros.dds import active_profile, advice
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.nodes.managed import ManagedNode, StartError
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, StartError
 
 _BREATH = 0.1  # seconds between errors of callbacks
 _LAST_WORDS = 0.2  # seconds for answers that are on their way

@@ -8,15 +8,18 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import qos_policy_name_from_kind, QoSProfile
+from rclpy.qos import qos_policy_name_from_kind, QoSPolicyKind, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-
-from shadowtutor_ros.nodes.qos import OVERRIDABLE
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+OVERRIDABLE = QoSOverridingOptions((
+    QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH, QoSPolicyKind.LIFESPAN, QoSPolicyKind.DEADLINE))
 
 
 def publisher(node: Node, type_: type, topic: str, profile: QoSProfile) -> Publisher:

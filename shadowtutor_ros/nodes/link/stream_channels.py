@@ -11,15 +11,15 @@ import time
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 
-from shadowtutor_ros.nodes.link_node import LinkNode
-from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
+from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.runtime.tutor import Superseded, Tutor, TutorError
 
 MAX_KEY_FRAME = 64 << 20  # bytes
 _POLL = 0.2  # seconds between looks at whether waiting still makes sense
 
 
-class BadLink(TutorError):
+class BadChannel(TutorError):
     """A robot names topics that cannot be."""
 
 
@@ -31,43 +31,43 @@ class StreamChannels:
     """One channel per stream that the tutor serves; may be used from any thread."""
 
     def __init__(self, node: Node, tutor: Tutor) -> None:
-        self._link_node = LinkNode(node)
+        self._channel_node = ChannelNode(node)
         self._tutor = tutor
         self._channels: dict[str, PieceChannel] = {}
         self._lock = threading.Lock()
 
-    def of(self, stream_id: str, link: str) -> PieceChannel:
+    def of(self, stream_id: str, name: str) -> PieceChannel:
         """
         Return the channel of a stream, opening it where there is none.
 
-        Raise TooManyStreams, BadStreamId or BadLink.
+        Raise TooManyStreams, BadStreamId or BadChannel.
         """
-        if (channel := self._known(stream_id, link)) is not None:
+        if (channel := self._known(stream_id, name)) is not None:
             return channel
         self._tutor.open(stream_id)
         with self._lock:
-            if (channel := self._known(stream_id, link)) is not None:
+            if (channel := self._known(stream_id, name)) is not None:
                 return channel
             served = self._tutor.streams
             for old in [s for s in self._channels if s not in served or s == stream_id]:
                 self._channels.pop(old).close()
             try:
-                channel = PieceChannel(self._link_node.node, link, DOWN, UP, MAX_KEY_FRAME)
+                channel = PieceChannel(self._channel_node.node, name, DOWN, UP, MAX_KEY_FRAME)
             except InvalidTopicNameException as error:
-                raise BadLink(f'link {link!r}: {error}') from error
+                raise BadChannel(f'channel {name!r}: {error}') from error
             self._channels[stream_id] = channel
             return channel
 
-    def _known(self, stream_id: str, link: str) -> PieceChannel | None:
+    def _known(self, stream_id: str, name: str) -> PieceChannel | None:
         channel = self._channels.get(stream_id)
-        return channel if channel is not None and channel.link == link else None
+        return channel if channel is not None and channel.name == name else None
 
     def close(self) -> None:
         """Close them all."""
         with self._lock:
             while self._channels:
                 self._channels.popitem()[1].close()
-        self._link_node.close()
+        self._channel_node.close()
 
 
 def collect(

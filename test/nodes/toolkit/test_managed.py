@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import rclpy
 
-from shadowtutor_ros.nodes.managed import (
+from shadowtutor_ros.nodes.toolkit.managed import (
     ACTIVE,
     FINALIZED,
     INACTIVE,

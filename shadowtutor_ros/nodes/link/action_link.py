@@ -17,7 +17,7 @@ from rclpy.task import Future
 from shadowtutor_msgs.action import Distill
 
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.piece_channel import new_transfer, PieceChannel
+from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
 from shadowtutor_ros.runtime.link import LinkFailure, Reply
 from shadowtutor_ros.wire.errors import BadUpdate
 from shadowtutor_ros.wire.messages import goal_from_key_frame, update_from_msg
@@ -65,7 +65,7 @@ class ActionLink:
         if self._channel is None:
             goal = goal_from_key_frame(key_frame)
         else:
-            goal = goal_from_key_frame(key_frame, self._channel.link, new_transfer())
+            goal = goal_from_key_frame(key_frame, self._channel.name, new_transfer())
         future = self._client.send_goal_async(goal, alive)
         future.add_done_callback(partial(self._on_goal, sequence))
         with self._answered:

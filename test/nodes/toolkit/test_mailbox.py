@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import threading
 
-from shadowtutor_ros.nodes.mailbox import Mailbox
+from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
 
 
 def test_the_newest_item_wins_and_the_others_are_counted() -> None:

@@ -20,8 +20,8 @@ from rclpy.node import Node
 from shadowtutor_msgs.action import Distill
 
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.action_link import ActionLink
-from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.action_link import ActionLink
+from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.runtime.link import LinkFailure
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION

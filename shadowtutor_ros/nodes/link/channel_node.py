@@ -13,7 +13,7 @@ from rclpy.node import Node
 _BREATH = 0.1  # seconds between errors of callbacks
 
 
-class LinkNode:
+class ChannelNode:
     """
     ``node`` for the channels of ``owner``; spins from the start until ``close``.
 
@@ -23,12 +23,12 @@ class LinkNode:
 
     def __init__(self, owner: Node) -> None:
         self.node = rclpy.create_node(
-            f'{owner.get_name()}_link', namespace=owner.get_namespace(), context=owner.context,
+            f'{owner.get_name()}_channel', namespace=owner.get_namespace(), context=owner.context,
             use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
         self._closed = threading.Event()
         self._executor = SingleThreadedExecutor(context=owner.context)
         self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, name='link', daemon=True)
+        self._thread = threading.Thread(target=self._spin, name='channel', daemon=True)
         self._thread.start()
 
     def close(self) -> None:

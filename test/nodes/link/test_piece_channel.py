@@ -16,9 +16,9 @@ from rclpy.node import Node
 from shadowtutor_msgs.msg import Piece
 
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.link_node import LinkNode
-from shadowtutor_ros.nodes.piece_channel import DOWN, PieceChannel, UP
-from shadowtutor_ros.nodes.stream_channels import collect, LostKeyFrame
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
+from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.stream_channels import collect, LostKeyFrame
 from shadowtutor_ros.runtime.tutor import Superseded
 from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
 
@@ -42,7 +42,7 @@ def ends(domain_id: int) -> Iterator[Ends]:
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node('both', context=context)
-    links = LinkNode(node), LinkNode(node)
+    links = ChannelNode(node), ChannelNode(node)
     ends = Ends(node, PieceChannel(links[0].node, LINK, UP, DOWN, 1 << 20),
                 PieceChannel(links[1].node, LINK, DOWN, UP, 100_000))
     yield ends

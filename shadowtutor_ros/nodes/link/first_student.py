@@ -11,8 +11,8 @@ from rclpy.task import Future
 from shadowtutor_msgs.srv import GetStudent
 
 from shadowtutor_ros.model.student import StudentInfo
-from shadowtutor_ros.nodes.managed import ManagedNode
-from shadowtutor_ros.nodes.piece_channel import PieceChannel
+from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.messages import info_from_response, update_from_msg
 from shadowtutor_ros.wire.piece_messages import update_from_bytes
@@ -37,7 +37,7 @@ class FirstStudent:
         self._node = node
         self._client = node.create_client(GetStudent, f'{tutor}/get_student')
         self._request = GetStudent.Request(
-            stream_id=stream_id, link=channel.link if channel is not None else '')
+            stream_id=stream_id, channel=channel.name if channel is not None else '')
         self._channel = channel
         self._on_student = on_student
         self._on_refused = on_refused

@@ -38,14 +38,14 @@ class _Expected:
 
 class PieceChannel:
     """
-    One end of the topics under ``link``: pieces go out on ``outward``, come in on ``inward``.
+    One end of the topics under ``name``: pieces go out on ``outward``, come in on ``inward``.
 
     The robot's end sends ``up``, the tutor's ``down``. Needs a node that one thread spins.
     ``max_bytes`` bounds what is collected.
     """
 
-    def __init__(self, node: Node, link: str, outward: str, inward: str, max_bytes: int) -> None:
-        self.link = link
+    def __init__(self, node: Node, name: str, outward: str, inward: str, max_bytes: int) -> None:
+        self.name = name
         self.path = PathEstimate()
         self._node = node
         self._receiver = Receiver(max_bytes)
@@ -54,13 +54,13 @@ class PieceChannel:
         self._expected: _Expected | None = None
         self._closed = False
         self._changed = threading.Condition()
-        self._pieces = node.create_publisher(Piece, f'{link}/{outward}', qos.PIECES)
+        self._pieces = node.create_publisher(Piece, f'{name}/{outward}', qos.PIECES)
         self._reports = node.create_publisher(
-            PieceReport, f'{link}/{inward}_report', qos.PIECES)
+            PieceReport, f'{name}/{inward}_report', qos.PIECES)
         self._incoming = node.create_subscription(
-            Piece, f'{link}/{inward}', self._on_pieces, qos.PIECES)
+            Piece, f'{name}/{inward}', self._on_pieces, qos.PIECES)
         self._answers = node.create_subscription(
-            PieceReport, f'{link}/{outward}_report', self._on_report, qos.PIECES)
+            PieceReport, f'{name}/{outward}_report', self._on_report, qos.PIECES)
         self._thread = threading.Thread(target=self._send, name=f'pieces {outward}')
 
     def send(

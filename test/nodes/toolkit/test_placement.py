@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from shadowtutor_ros.nodes.placement import default_threads, parse_cpus, place_thread
+from shadowtutor_ros.nodes.toolkit.placement import default_threads, parse_cpus, place_thread
 
 FIRST = min(os.sched_getaffinity(0))
 
