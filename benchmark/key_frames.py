@@ -33,8 +33,8 @@ import torch
 from shadowtutor_ros.assets import teacher_weights
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.metric import mean_iou_of_masks
-from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.run import local_loop
@@ -194,13 +194,13 @@ def measure(codec: Codec, frames: Sequence[Frame]) -> Size:
 
 def warm_up(clip: LabelledClip, settings: DistillSettings, first: Student) -> list[Point]:
     """Teach ``first`` every STRIDE-th raw frame; return the students just before each one."""
-    session = Session(1, first.clone(), settings)
+    trainer = Trainer(first.clone(), settings)
     points: list[Point] = []
     for index, frame in enumerate(clip.clip):
         if index % STRIDE == 0:
-            points.append(Point(index, frame, session.student.clone(), {}))
+            points.append(Point(index, frame, trainer.student.clone(), {}))
             label = clip.label(index)
-            session.learn(frame, label.class_ids, label.boxes)
+            trainer.train(frame, label.class_ids, label.boxes)
         elif index % JUDGED_STRIDE == 0:
             points[-1].judged[index] = frame
     return points[1:-1]  # the first is cold, the last may have few frames
@@ -215,19 +215,19 @@ def lessons(
                      cold_start_updates=settings.max_updates)
     results = []
     for point in points:
-        session = Session(1, point.student.clone(), lesson)
-        classes = len(session.student.info.class_names)
+        trainer = Trainer(point.student.clone(), lesson)
+        classes = len(trainer.student.info.class_names)
         arrived, reference = codec(point.frame), clip.label(point.index)
         same = np.array_equal(arrived, point.frame)
         label = reference if same else teacher.label(arrived)
-        session.learn(arrived, label.class_ids, label.boxes)
+        trainer.train(arrived, label.class_ids, label.boxes)
         full_size = cv2.resize(label.class_ids, reference.class_ids.shape[::-1],
                                interpolation=cv2.INTER_NEAREST)
         results.append((
             100 * mean_iou_of_masks(
                 np.asarray(full_size, np.uint8), reference.class_ids, classes),
             100 * statistics.fmean(
-                mean_iou_of_masks(session.student.segment(frame), clip.label(index).class_ids,
+                mean_iou_of_masks(trainer.student.segment(frame), clip.label(index).class_ids,
                                   classes)
                 for index, frame in point.judged.items())))
     return results

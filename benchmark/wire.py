@@ -61,7 +61,7 @@ def weights() -> None:
             ) -> StudentUpdateMsg:
                 return update_to_msg(StudentUpdate(
                     'bench', 1, 0, 'camera', student.layout_hash, group, 1, 0, 1,
-                    encoder.encode(tensors, 0)[0], 0.5, 0.9, 4))
+                    next(encoder.drafts(tensors, 0)).weights, 0.5, 0.9, 4))
 
             def from_msg(msg: StudentUpdateMsg) -> None:
                 student.load(verify_update(update_from_msg(msg), student.weights, 1, 0))

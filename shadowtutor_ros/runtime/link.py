@@ -8,9 +8,8 @@ import math
 import time
 from typing import Protocol
 
-from shadowtutor_ros.runtime.tutor import Tutor, TutorError
-from shadowtutor_ros.teacher.protocol import TeacherError
-from shadowtutor_ros.wire.errors import WireError
+from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.runtime.tutor import Tutor
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 
@@ -62,7 +61,7 @@ class LocalLink:
     def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         try:
             self._reply = self._tutor.distill(key_frame)
-        except (TutorError, TeacherError, WireError) as error:
+        except ShadowTutorError as error:
             self._reply = LinkFailure(f'{type(error).__name__}: {error}')
         self.answered_at = time.perf_counter()
 

@@ -3,65 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 import math
-import secrets
 import threading
 import time
 
-from torch import Tensor
-
-from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
-from shadowtutor_ros.distill.trainer import Lesson
-from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.runtime.labeller import Labeller, StampedFrame
+from shadowtutor_ros.runtime.stream import FirstStudent, Running, Stream
+from shadowtutor_ros.schedule.turns import Superseded, Turns
 from shadowtutor_ros.teacher.protocol import Teacher
-from shadowtutor_ros.wire.delta import DELTA
-from shadowtutor_ros.wire.encoder import Encoder, GoodEnough, WeightSettings
+from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame
-from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate
+from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
-MAX_STREAM_ID = 128
-_SIGN_PERIOD = 0.5  # seconds: a robot gives up after a few without any
-_TOLERANCE = 0.01  # mIoU on the key frame that a lesson may lose by being sent
-
-
-class TutorError(ShadowTutorError):
-    """The tutor cannot serve a request."""
-
-
-class TooManyStreams(TutorError):
-    """Every place is taken by a stream that was active lately."""
-
-
-class BadStreamId(TutorError):
-    """A stream id is empty or too long."""
-
-
-class Superseded(TutorError):
-    """A newer key frame of the same stream came while this one was queued."""
-
-
-class BadLabel(TutorError):
-    """The teacher's answer does not fit the frame or the student's classes."""
+_LOOKED_AT = 8  # lessons at most that wait to be shown; more are not shown
 
 
 class Phase(Enum):
-    """Where a key frame is at the tutor."""
+    """What a tutor does with a key frame whose turn it is."""
 
-    QUEUED = 'queued'
     LABELLING = 'labelling'
     TRAINING = 'training'
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of the tutor's work; metric (mIoU 0-1) and loss are NaN while unknown."""
+    """One step of the tutor's work; metric (0-1) and loss are NaN while unknown."""
 
     phase: Phase
     step: int = 0
@@ -71,9 +44,8 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
-# Of a lesson: the update, the HxWx3 BGR frame, the teacher's HxW class ids, and a function that
-# returns the student's.
-OnLesson = Callable[[StudentUpdate, Frame, Mask, Callable[[], Mask]], None]
+# Of a lesson: the update, the HxWx3 BGR frame, the teacher's and the student's HxW class ids.
+OnLesson = Callable[[StudentUpdate, Frame, Mask, Mask], None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +60,7 @@ class TutorSettings:
 
 @dataclass(frozen=True)
 class StreamReport:
-    """A stream with a session; metrics of its last key frame, mIoU 0-1, NaN before the first."""
+    """A stream with a session; metrics of its last key frame, 0-1, NaN before the first."""
 
     stream_id: str
     version: int
@@ -108,212 +80,186 @@ class TutorReport:
     streams: tuple[StreamReport, ...]
 
 
-@dataclass
-class _Stream:
-    session: Session
-    encoder: Encoder
-    last_used: float
-    key_frames: int = 0
-    lesson: Lesson = field(default_factory=lambda: Lesson(FULL, math.nan, math.nan, 0))
+@dataclass(eq=False)
+class _Job:
+    """A key frame that was taken, and who is told of it."""
+
+    key_frame: KeyFrame
+    on_progress: OnProgress
+    on_lesson: OnLesson | None
+    arrived: float
+    future: Future[StudentUpdate] = field(default_factory=Future)
 
 
 class Tutor:
     """
-    A teacher and a session per stream.
+    A teacher and a stream per robot's camera.
 
-    Every method may be called from any thread; teaching is done one key frame at a time.
+    Every method may be called from any thread and none but ``distill`` waits for a lesson.
+    Lessons are taught one at a time, in a thread of the tutor's own; streams take turns.
     """
 
     def __init__(self, teacher: Teacher, first_student: Student, settings: TutorSettings) -> None:
+        """Raise NonFiniteUpdate when the first student cannot be sent."""
         self.settings = settings
-        self._teacher = teacher
-        self._first_student = first_student
-        self._streams: dict[str, _Stream] = {}
-        self._newest: dict[str, KeyFrame] = {}
-        self._work = threading.Lock()
-        self._lists = threading.Lock()  # of streams and of what is queued; never held for long
+        self._labeller = Labeller(teacher)
+        self._first = FirstStudent(first_student, settings.weights)
+        self._streams: dict[str, Stream] = {}
+        self._turns: Turns[_Job] = Turns(settings.max_streams, settings.idle_timeout)
+        self._lock = threading.Lock()  # of turns and streams; never held for long
+        self._teacher_thread = ThreadPoolExecutor(1, 'teach')
+        self._show_thread = ThreadPoolExecutor(1, 'show')
+        self._places_to_show = threading.Semaphore(_LOOKED_AT)
         self._teaching_seconds = 0.0
         self._teaching_since: float | None = None
 
     @property
     def info(self) -> StudentInfo:
         """Classes and normalisation of every student of this tutor."""
-        return self._first_student.info
+        return self._first.student.info
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Ids of the streams that have a session."""
-        return tuple(self._streams)
+        """Ids of the streams that have a place."""
+        with self._lock:
+            return self._turns.streams
 
     def change(self, distill: DistillSettings) -> None:
         """Teach all streams by other settings from their next key frame on."""
-        self.settings = replace(self.settings, distill=distill)
-        for stream in list(self._streams.values()):
-            stream.session.change(distill)
+        with self._lock:
+            self.settings = replace(self.settings, distill=distill)
+            for stream in self._streams.values():
+                stream.change(distill)
 
-    def open(self, stream_id: str) -> None:
-        """Open the stream's session where there is none; raise TooManyStreams or BadStreamId."""
-        self._stream(stream_id)
+    def admit(self, stream_id: str, robot: int = 0) -> None:
+        """Give the stream a place; raise Refused if it cannot have one or is another robot's."""
+        with self._lock:
+            self._admit(stream_id, robot)
 
-    def first_student(self, stream_id: str) -> StudentUpdate:
+    def first_student(self, stream_id: str, robot: int = 0) -> StudentUpdate:
         """
-        Return the stream's whole student, opening its session where there is none.
+        Return the stream's whole student as its robot was given it last, at once.
 
-        Raise TooManyStreams or BadStreamId.
+        Raise Refused.
         """
-        with self._work:
+        with self._lock:
+            self._admit(stream_id, robot)
             stream = self._stream(stream_id)
-            if stream.session.version:
-                stream.session.renew()
-            return self._encode(stream, FULL, None, stream_id)
+        return stream.whole()
 
-    def report(self) -> TutorReport:
-        """Return what the tutor does at the moment; never waits for the teaching."""
-        now = time.monotonic()
-        since = self._teaching_since
-        return TutorReport(
-            len(self._newest), self._teaching_seconds + (0.0 if since is None else now - since),
-            tuple(StreamReport(
-                stream_id, stream.session.version, stream.key_frames,
-                stream.lesson.initial_metric, stream.lesson.metric, stream.lesson.steps,
-                now - stream.last_used) for stream_id, stream in list(self._streams.items())))
+    def submit(
+        self, key_frame: KeyFrame, on_progress: OnProgress | None = None,
+        on_lesson: OnLesson | None = None,
+    ) -> Future[StudentUpdate]:
+        """
+        Take a key frame and return the answer to come: what its robot needs.
+
+        It replaces an older one of its stream that waits, which is Superseded. The future may be
+        cancelled until its turn comes; after that whatever ``on_progress`` raises ends the work.
+        It fails with BadLabel, a TeacherError or a WireError. ``on_lesson`` is told after the
+        answer, from a thread for that, unless it is behind. Raise Refused.
+        """
+        job = _Job(key_frame, on_progress or _nothing, on_lesson, time.monotonic())
+        with self._lock:
+            self._admit(key_frame.stream_id, key_frame.robot)
+            older = self._turns.put(key_frame.stream_id, job)
+        if older is not None and older.future.set_running_or_notify_cancel():
+            older.future.set_exception(Superseded(
+                f'key frame {older.key_frame.sequence} of {key_frame.stream_id!r}: '
+                'a newer one came before its turn'))
+        self._teacher_thread.submit(self._next_turn)
+        return job.future
 
     def distill(
         self, key_frame: KeyFrame, on_progress: OnProgress | None = None,
         on_lesson: OnLesson | None = None,
     ) -> StudentUpdate:
-        """
-        Label one key frame, teach the stream's student and return what the robot needs.
+        """Submit a key frame and wait for the answer; raise what ``submit`` says."""
+        return self.submit(key_frame, on_progress, on_lesson).result()
 
-        ``on_lesson`` is for those who look on; it must not raise. Raise TutorError, TeacherError
-        or WireError; whatever ``on_progress`` raises ends the work too. The session then keeps
-        the best weights found so far.
-        """
-        report = on_progress or (lambda progress: None)
-        arrived = time.monotonic()
-        with self._lists:
-            self._newest[key_frame.stream_id] = key_frame
-        try:
-            with self._turn(report):
-                if self._newest.get(key_frame.stream_id) is not key_frame:
-                    raise Superseded(
-                        f'key frame {key_frame.sequence} of {key_frame.stream_id!r}: '
-                        'a newer one came before its turn')
-                self._dequeue(key_frame)
-                return self._teach(key_frame, arrived, report, on_lesson)
-        finally:
-            self._dequeue(key_frame)
-
-    @contextmanager
-    def _turn(self, report: OnProgress) -> Iterator[None]:
-        """Wait for the work, with a sign of life now and then: others' lessons may take long."""
-        report(Progress(Phase.QUEUED))
-        while not self._work.acquire(timeout=_SIGN_PERIOD):
-            report(Progress(Phase.QUEUED))
-        try:
-            yield
-        finally:
-            self._work.release()
-
-    def _dequeue(self, key_frame: KeyFrame) -> None:
-        with self._lists:
-            if self._newest.get(key_frame.stream_id) is key_frame:
-                del self._newest[key_frame.stream_id]
-
-    def _teach(
-        self, key_frame: KeyFrame, arrived: float, report: OnProgress,
-        on_lesson: OnLesson | None,
-    ) -> StudentUpdate:
-        started = self._teaching_since = time.monotonic()
-        try:
-            stream = self._stream(key_frame.stream_id)
-            session = stream.session
-            report(Progress(Phase.LABELLING))
-            frame = decode_frame(key_frame.encoded)
-            labelling = self._teacher.label(frame, key_frame.stamp * 1e-9)
-            labelled = time.monotonic()
-            report(Progress(Phase.TRAINING))
-            try:
-                lesson = session.learn(
-                    frame, labelling.class_ids, labelling.boxes,
-                    lambda step, metric, loss: report(
-                        Progress(Phase.TRAINING, step, metric, loss)))
-            except ValueError as error:
-                raise BadLabel(f'{self._teacher.name}: {error}') from error
-            trained = time.monotonic()
-            stream.lesson = lesson
-            stream.key_frames += 1
-
-            def good_enough(decoded: Mapping[str, Tensor]) -> bool:
-                metric = session.judge(decoded, frame, labelling.class_ids)
-                stream.lesson = replace(lesson, metric=metric)
-                return metric >= lesson.metric - _TOLERANCE
-
-            group = session.group_for(
-                key_frame.session_id, key_frame.student_version, lesson.group)
-            base = (key_frame.student_version if key_frame.session_id == session.session_id
-                    else None)
-            update = replace(
-                self._encode(stream, group, base, key_frame.stream_id, good_enough),
-                sequence=key_frame.sequence, stamp=key_frame.stamp, frame_id=key_frame.frame_id,
-                initial_metric=lesson.initial_metric, metric=stream.lesson.metric,
-                steps=lesson.steps, queue_time=started - arrived,
-                teacher_time=labelled - started, training_time=trained - labelled)
-            if on_lesson is not None:
-                on_lesson(update, frame, labelling.class_ids,
-                          lambda: session.student.segment(frame))
-            return update
-        finally:
-            self._teaching_seconds += time.monotonic() - started
-            self._teaching_since = None
-
-    def _stream(self, stream_id: str) -> _Stream:
-        if not 1 <= len(stream_id) <= MAX_STREAM_ID:
-            raise BadStreamId(f'stream id: expected 1 to {MAX_STREAM_ID} characters, '
-                              f'got {len(stream_id)}')
+    def report(self) -> TutorReport:
+        """Return what the tutor does at the moment."""
         now = time.monotonic()
-        with self._lists:
-            stream = self._streams.get(stream_id)
-            if stream is None:
-                self._make_room(now)
-                session_id = NO_SESSION
-                while session_id == NO_SESSION:
-                    session_id = secrets.randbits(64)
-                stream = _Stream(
-                    Session(session_id, self._first_student.clone(), self.settings.distill),
-                    Encoder(self.settings.weights), now)
-                self._streams[stream_id] = stream
-            stream.last_used = now
-            return stream
+        with self._lock:
+            since = self._teaching_since
+            return TutorReport(
+                self._turns.waiting,
+                self._teaching_seconds + (0.0 if since is None else now - since),
+                tuple(StreamReport(
+                    stream_id, stream.version, stream.key_frames, stream.lesson.initial_metric,
+                    stream.lesson.metric, stream.lesson.steps, self._turns.idle(stream_id, now))
+                    for stream_id, stream in self._streams.items()))
 
-    def _make_room(self, now: float) -> None:
-        if len(self._streams) < self.settings.max_streams:
+    def _admit(self, stream_id: str, robot: int) -> None:
+        loser = self._turns.admit(stream_id, robot, time.monotonic())
+        if loser is not None:
+            self._streams.pop(loser, None)
+
+    def _stream(self, stream_id: str) -> Stream:
+        if stream_id not in self._streams:
+            self._streams[stream_id] = Stream(
+                stream_id, self._first, self.settings.distill, self.settings.weights)
+        return self._streams[stream_id]
+
+    def _next_turn(self) -> None:
+        """Teach whoever is next; nobody, if key frames were superseded meanwhile."""
+        with self._lock:
+            turn = self._turns.take()
+            if turn is None:
+                return
+            stream_id, job = turn
+            stream = self._stream(stream_id)
+            self._teaching_since = started = time.monotonic()
+        try:
+            if job.future.set_running_or_notify_cancel():
+                self._answer(stream, job, started)
+        finally:
+            with self._lock:
+                now = time.monotonic()
+                self._teaching_seconds += now - started
+                self._teaching_since = None
+                self._turns.done(stream_id, now)
+
+    def _answer(self, stream: Stream, job: _Job, started: float) -> None:
+        try:
+            update, frame, label = self._lesson(stream, job, started)
+        except BaseException as error:  # it is the asker's, whatever it is
+            job.future.set_exception(error)
             return
-        oldest = min(self._streams, key=lambda name: self._streams[name].last_used)
-        idle = now - self._streams[oldest].last_used
-        if idle < self.settings.idle_timeout:
-            raise TooManyStreams(
-                f'all {self.settings.max_streams} streams were active in the last '
-                f'{self.settings.idle_timeout:g} s')
-        del self._streams[oldest]
+        job.future.set_result(update)
+        if job.on_lesson is not None:
+            mask = stream.mask(frame)  # before the next lesson changes the student
+            if self._places_to_show.acquire(blocking=False):
+                self._show_thread.submit(
+                    self._show, partial(job.on_lesson, update, frame, label, mask))
 
-    def _encode(
-        self, stream: _Stream, group: str, base: int | None, stream_id: str,
-        good_enough: GoodEnough | None = None,
-    ) -> StudentUpdate:
-        """Encode the session's weights and adopt what the robot will decode from them."""
-        session, encoder = stream.session, stream.encoder
-        # Copies, because what is judged is judged in the session's student.
-        trained = {name: t.clone() for name, t in session.student.weights(group).items()}
-        weights, decoded = encoder.encode(trained, base, good_enough)
-        session.adopt(decoded)
-        encoder.keep(session.version, session.student.weights(FULL), base)
-        if weights.encoding == DELTA and base is not None:
-            base_version = base
-        else:
-            base_version = 0 if group == FULL else session.base_version
-        return StudentUpdate(
-            stream_id=stream_id, sequence=0, stamp=0, frame_id='',
-            layout_hash=session.student.layout_hash, group=group,
-            session_id=session.session_id, base_version=base_version,
-            version=session.version, weights=weights)
+    def _lesson(
+        self, stream: Stream, job: _Job, started: float,
+    ) -> tuple[StudentUpdate, Frame, Mask]:
+        key_frame = job.key_frame
+        job.on_progress(Progress(Phase.LABELLING))
+        frame = decode_frame(key_frame.encoded)
+        labelling, = self._labeller.label([StampedFrame(frame, key_frame.stamp * 1e-9)])
+        if isinstance(labelling, Exception):
+            raise labelling
+        labelled = time.monotonic()
+        job.on_progress(Progress(Phase.TRAINING))
+        update = stream.teach(
+            frame, labelling, Running(key_frame.session_id, key_frame.student_version),
+            lambda step, metric, loss: job.on_progress(
+                Progress(Phase.TRAINING, step, metric, loss)))
+        update = replace(
+            update, sequence=key_frame.sequence, stamp=key_frame.stamp,
+            frame_id=key_frame.frame_id, queue_time=started - job.arrived,
+            teacher_time=labelled - started)
+        return update, frame, labelling.class_ids
+
+    def _show(self, show: Callable[[], None]) -> None:
+        try:
+            show()
+        finally:
+            self._places_to_show.release()
+
+
+def _nothing(progress: Progress) -> None:
+    pass

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from shadowtutor_ros.model.groups import shapes_of
@@ -17,6 +19,7 @@ from shadowtutor_ros.wire.delta import (
     DELTA,
     encode_delta,
 )
+from shadowtutor_ros.wire.errors import NonFiniteUpdate
 from shadowtutor_ros.wire.weights import decode_weights, encode_weights, EncodedWeights, FP16, FP32
 
 ENCODINGS = (FP32, FP16, DELTA)
@@ -24,9 +27,6 @@ ENCODINGS = (FP32, FP16, DELTA)
 # What coarse steps lose is sent with the next update. But a student that has just learnt to call
 # everything background may lose that to the coarsest.
 _STEPS = (COARSE, COARSE / 2, COARSE / 4)
-
-GoodEnough = Callable[[Mapping[str, Tensor]], bool]
-
 
 @dataclass(frozen=True)
 class WeightSettings:
@@ -52,6 +52,36 @@ class WeightSettings:
             raise ValueError(f'intra_period: expected 0 or more, got {self.intra_period}')
 
 
+@dataclass(frozen=True)
+class Draft:
+    """One way to send ``tensors``: as they travel, and as the robot would have them."""
+
+    tensors: Mapping[str, Tensor]
+    weights: EncodedWeights
+    decoded: Mapping[str, Tensor]
+
+    @property
+    def inter(self) -> bool:
+        """Say whether it is a difference to what the robot runs."""
+        return self.weights.encoding == DELTA
+
+
+def intra(tensors: Mapping[str, Tensor], settings: WeightSettings) -> Draft:
+    """Return ``tensors`` as floats, as ``settings`` says; raise NonFiniteUpdate."""
+    weights = encode_weights(tensors, FP16 if settings.encoding == DELTA else settings.encoding)
+    return Draft(tensors, weights, decode_weights(weights, shapes_of(tensors)))
+
+
+def exact(tensors: Mapping[str, Tensor]) -> EncodedWeights:
+    """Return ``tensors`` in the shortest floats that lose nothing; raise NonFiniteUpdate."""
+    with suppress(NonFiniteUpdate):
+        weights = encode_weights(tensors, FP16)
+        decoded = decode_weights(weights, shapes_of(tensors))
+        if all(torch.equal(decoded[name], tensor.cpu()) for name, tensor in tensors.items()):
+            return weights
+    return encode_weights(tensors, FP32)
+
+
 class Encoder:
     """
     Encodes one stream's updates; knows the weights of every version that its robot may run.
@@ -62,51 +92,47 @@ class Encoder:
 
     def __init__(self, settings: WeightSettings) -> None:
         self._settings = settings
-        self._versions: dict[int, dict[str, Tensor]] = {}
+        self._versions: dict[int, Mapping[str, Tensor]] = {}
         self._residual: dict[str, Array] = {}
         self._since_intra = 0
 
-    def encode(
-        self, tensors: Mapping[str, Tensor], base: int | None,
-        good_enough: GoodEnough | None = None,
-    ) -> tuple[EncodedWeights, dict[str, Tensor]]:
+    def drafts(self, tensors: Mapping[str, Tensor], base: int | None) -> Iterator[Draft]:
         """
-        Return ``tensors`` as they travel, and as the robot will have them.
+        Yield ways to send ``tensors``, the shortest first; nothing is noted yet.
 
-        ``base`` is the version that the robot runs, None where that is unknown. Differences are
-        in the coarsest steps of which ``good_enough`` says so, or in the finest there are. Raise
+        ``base`` is the version that the robot runs, None where that is unknown. Raise
         NonFiniteUpdate.
         """
         settings = self._settings
         running = None if base is None else self._versions.get(base)
         due = settings.intra_period and self._since_intra + 1 >= settings.intra_period
         if settings.encoding != DELTA or running is None or due:
-            return self._intra(tensors)
+            yield intra(tensors, settings)
+            return
         running = {name: running[name] for name in tensors}
         for step in _STEPS:
             weights = encode_delta(running, tensors, self._residual, settings.density, step)
-            decoded = decode_delta(weights, running)
-            if good_enough is None or good_enough(decoded):
-                break
-        for name, tensor in tensors.items():
-            left = as_array(tensor) - as_array(decoded[name])
-            self._residual[name] = left + self._residual.get(name, 0.0)
-        self._since_intra += 1
-        return weights, decoded
+            yield Draft(tensors, weights, decode_delta(weights, running))
+
+    def sent(
+        self, draft: Draft, version: int, weights: Mapping[str, Tensor], base: int | None,
+    ) -> None:
+        """
+        Note that ``draft`` goes to a robot that runs ``base`` and then has ``version``.
+
+        ``weights`` is that version's whole student, which nobody changes any more.
+        """
+        for name, tensor in draft.tensors.items():
+            if draft.inter:
+                left = as_array(tensor) - as_array(draft.decoded[name])
+                self._residual[name] = left + self._residual.get(name, 0.0)
+            else:
+                self._residual.pop(name, None)
+        self._since_intra = self._since_intra + 1 if draft.inter else 0
+        self.keep(version, weights, base)
 
     def keep(self, version: int, weights: Mapping[str, Tensor], base: int | None = None) -> None:
-        """Note the whole weights of a ``version`` sent to a robot that runs ``base``."""
-        if self._settings.encoding != DELTA:
-            return
-        self._versions = {v: w for v, w in self._versions.items() if v == base}
-        self._versions[version] = {name: tensor.clone() for name, tensor in weights.items()}
-
-    def _intra(
-        self, tensors: Mapping[str, Tensor],
-    ) -> tuple[EncodedWeights, dict[str, Tensor]]:
-        encoding = FP16 if self._settings.encoding == DELTA else self._settings.encoding
-        weights = encode_weights(tensors, encoding)
-        for name in tensors:
-            self._residual.pop(name, None)
-        self._since_intra = 0
-        return weights, decode_weights(weights, shapes_of(tensors))
+        """Know the whole weights of ``version`` and of ``base``, and of no other."""
+        if self._settings.encoding == DELTA:
+            self._versions = {v: w for v, w in self._versions.items() if v == base}
+            self._versions[version] = weights

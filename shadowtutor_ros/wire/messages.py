@@ -54,6 +54,7 @@ def goal_from_key_frame(
     return Distill.Goal(
         header=header,
         stream_id=key_frame.stream_id,
+        robot=key_frame.robot,
         sequence=key_frame.sequence,
         session_id=key_frame.session_id,
         student_version=key_frame.student_version,
@@ -68,6 +69,7 @@ def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFra
     """Return the key frame of an action goal; ``data`` is the image that came in pieces."""
     return KeyFrame(
         stream_id=goal.stream_id,
+        robot=goal.robot,
         sequence=goal.sequence,
         session_id=goal.session_id,
         student_version=goal.student_version,

@@ -20,7 +20,11 @@ NO_SESSION = 0
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """Distill.action's goal; ``stamp`` is the image's, in nanoseconds."""
+    """
+    Distill.action's goal; ``stamp`` is the image's, in nanoseconds.
+
+    ``robot`` is a random number of the process that sends it, 0 if it does not say.
+    """
 
     stream_id: str
     sequence: int
@@ -29,6 +33,7 @@ class KeyFrame:
     stamp: int
     frame_id: str
     encoded: EncodedFrame
+    robot: int = 0
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ class Robot:
         assert future.done()
         return future.result()
 
-    def teach(self, key_frame: KeyFrame, link: str = '', transfer: int = 0) -> Any:
+    def teach(self, key_frame: KeyFrame, channel: str = '', transfer: int = 0) -> Any:
         goal = self.result_of(self.distill.send_goal_async(
-            goal_from_key_frame(key_frame, link, transfer),
+            goal_from_key_frame(key_frame, channel, transfer),
             lambda m: self.feedback.append(m.feedback)))
         return self.result_of(goal.get_result_async()) if goal.accepted else None
 
@@ -95,8 +95,14 @@ def test_a_robot_is_served_whatever_it_sends(
     assert 'none for the frame at 1000 s' in result.result.message
 
     assert robot.teach(replace(good, stream_id='')) is None
-    result = robot.teach(replace(good, stream_id='another'))
-    assert 'TooManyStreams' in result.result.message
+    assert robot.teach(replace(good, stream_id='another')) is None  # there is one place
+    response = robot.result_of(robot.get_student.call_async(
+        GetStudent.Request(stream_id='another')))
+    assert response.message.startswith('TooManyStreams: all 1 streams were active')
+    assert robot.teach(replace(good, robot=7)) is None  # another's
+    response = robot.result_of(robot.get_student.call_async(
+        GetStudent.Request(stream_id='robot', robot=7)))
+    assert response.message.startswith("StreamTaken: stream id 'robot' belongs to another robot")
 
     result = robot.teach(good)
     assert result.status == GoalStatus.STATUS_SUCCEEDED
@@ -110,11 +116,11 @@ def test_a_robot_is_served_whatever_it_sends(
 
     result = robot.teach(good, 'no topic!', 1)
     assert result.status == GoalStatus.STATUS_ABORTED
-    assert "BadLink: link 'no topic!'" in result.result.message
+    assert "BadChannel: channel 'no topic!'" in result.result.message
     response = robot.result_of(robot.get_student.call_async(
         GetStudent.Request(stream_id='robot', channel='no topic!')))
     assert not response.success
-    assert 'BadLink' in response.message
+    assert 'BadChannel' in response.message
 
     lost = update_from_msg(robot.teach(replace(good, session_id=12345)).result.update)
     assert (lost.group, lost.base_version) == (FULL, 0)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
+import queue
 import threading
 from typing import Any
 
@@ -11,26 +14,25 @@ from torch import Tensor
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.runtime.stream import BadLabel
 from shadowtutor_ros.runtime.student import student_from_update
 from shadowtutor_ros.runtime.tutor import (
-    BadLabel,
-    BadStreamId,
     Phase,
     Progress,
-    Superseded,
-    TooManyStreams,
     Tutor,
     TutorSettings,
 )
+from shadowtutor_ros.schedule.turns import BadStreamId, StreamTaken, Superseded, TooManyStreams
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.delta import decode_delta, DELTA
 from shadowtutor_ros.wire.encoder import Encoder
 from shadowtutor_ros.wire.errors import BadKeyFrame
 from shadowtutor_ros.wire.key_frame import encode_frame, EncodedFrame
-from shadowtutor_ros.wire.update import KeyFrame, verify_update
+from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate, verify_update
 
 DISTILL = DistillSettings(max_updates=6, cold_start_updates=6, cold_start_group=PARTIAL)
 
@@ -62,9 +64,9 @@ def test_an_unknown_robot_gets_the_whole_student_and_then_the_back(
 def test_progress_is_told_in_order(tutor: Tutor, scene: Scene) -> None:
     told: list[Progress] = []
     update = tutor.distill(key_frame(scene), told.append)
-    assert [p.phase for p in told[:3]] == [Phase.QUEUED, Phase.LABELLING, Phase.TRAINING]
-    assert [p.step for p in told[3:]] == list(range(update.steps + 1))
-    assert told[3].metric == update.initial_metric
+    assert [p.phase for p in told[:2]] == [Phase.LABELLING, Phase.TRAINING]
+    assert [p.step for p in told[2:]] == list(range(update.steps + 1))
+    assert told[2].metric == update.initial_metric
 
 
 def test_a_truncated_key_frame_is_refused_and_the_next_one_works(
@@ -123,56 +125,106 @@ class SlowTeacher:
                          np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
 
-def test_a_newer_key_frame_replaces_a_queued_one(info: StudentInfo, scene: Scene) -> None:
+@pytest.fixture
+def teacher() -> Iterator[SlowTeacher]:
+    """A teacher that works on what it is asked first until it may go on."""
     teacher = SlowTeacher()
-    tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(DISTILL))
-    results: dict[int, object] = {}
-    queued = {2: threading.Event(), 3: threading.Event()}
-
-    def distill(sequence: int) -> None:
-        def note(progress: Progress) -> None:
-            if progress.phase is Phase.QUEUED and sequence in queued:
-                queued[sequence].set()
-        try:
-            results[sequence] = tutor.distill(key_frame(scene, sequence=sequence), note)
-        except Superseded as error:
-            results[sequence] = error
-
-    threads = [threading.Thread(target=distill, args=(n,)) for n in (1, 2, 3)]
-    threads[0].start()
-    assert teacher.busy.wait(30)
-    for thread, event in zip(threads[1:], queued.values()):
-        thread.start()
-        assert event.wait(30)
+    yield teacher
     teacher.go.set()
-    for thread in threads:
-        thread.join(30)
-    assert isinstance(results[2], Superseded)
-    assert {n: getattr(results[n], 'sequence', None) for n in (1, 3)} == {1: 1, 3: 3}
 
 
-def test_who_is_queued_hears_so_again_and_again_and_may_leave(
+def busy_tutor(teacher: SlowTeacher, info: StudentInfo, scene: Scene, **places: Any) -> Tutor:
+    """Return a tutor that teaches the stream 'a'."""
+    tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(DISTILL, **places))
+    tutor.submit(key_frame(scene))
+    assert teacher.busy.wait(30)
+    return tutor
+
+
+def test_a_newer_key_frame_replaces_a_queued_one_at_once(
+    teacher: SlowTeacher, info: StudentInfo, scene: Scene,
+) -> None:
+    tutor = busy_tutor(teacher, info, scene)
+    second, third = (tutor.submit(key_frame(scene, sequence=n)) for n in (2, 3))
+    with pytest.raises(Superseded, match="key frame 2 of 'a': a newer one came"):
+        second.result(0)
+    assert tutor.report().queued == 1
+    teacher.go.set()
+    assert third.result(30).sequence == 3
+
+
+def test_who_cannot_be_served_hears_so_while_others_are_taught(
+    teacher: SlowTeacher, info: StudentInfo, scene: Scene,
+) -> None:
+    tutor = busy_tutor(teacher, info, scene, max_streams=1)
+    with pytest.raises(TooManyStreams):
+        tutor.submit(key_frame(scene, stream_id='b'))
+    with pytest.raises(TooManyStreams):
+        tutor.first_student('b')
+    with pytest.raises(StreamTaken):
+        tutor.submit(replace(key_frame(scene), robot=1))
+    assert tutor.streams == ('a',)
+
+
+def test_a_first_student_waits_for_nobody(
+    teacher: SlowTeacher, info: StudentInfo, scene: Scene,
+) -> None:
+    tutor = busy_tutor(teacher, info, scene)
+    own, others = tutor.first_student('a'), tutor.first_student('b')
+    assert own.version == others.version == 0
+    assert own.weights is others.weights  # encoded once
+    assert own.session_id != others.session_id
+
+
+def test_a_key_frame_that_waits_can_be_cancelled(
+    teacher: SlowTeacher, info: StudentInfo, scene: Scene,
+) -> None:
+    tutor = busy_tutor(teacher, info, scene)
+    given_up = tutor.submit(key_frame(scene, stream_id='b'))
+    next_one = tutor.submit(key_frame(scene, stream_id='c'))
+    assert given_up.cancel()
+    teacher.go.set()
+    assert next_one.result(30).stream_id == 'c'
+    assert [stream.key_frames for stream in tutor.report().streams] == [1, 0, 1]
+
+
+def test_streams_that_always_ask_are_served_equally_often(
     info: StudentInfo, scene: Scene,
 ) -> None:
-    teacher = SlowTeacher()
-    tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(DISTILL))
-    other = threading.Thread(target=tutor.distill, args=(key_frame(scene, stream_id='other'),))
-    other.start()
-    assert teacher.busy.wait(30)
-    heard: list[Progress] = []
+    """Whoever is answered asks again at once, as eight robots of a busy tutor do."""
+    order: list[str] = []
 
-    def hear(progress: Progress) -> None:
-        heard.append(progress)
-        if len(heard) == 3:
-            raise InterruptedError
+    class Noting:
+        name, version = 'noting', '1'
 
-    tutor.open('test')  # does not wait for the other's lesson either
-    with pytest.raises(InterruptedError):
-        tutor.distill(key_frame(scene), hear)
-    assert heard == 3 * [Progress(Phase.QUEUED)]
-    assert tutor.report().queued == 0
-    teacher.go.set()
-    other.join(30)
+        def label(self, frame: np.ndarray, stamp: float = 0.0) -> Labelling:
+            return Labelling(np.full(frame.shape[:2], 8, np.uint8),
+                             np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+    tutor = Tutor(Noting(), Student.random(info, 0), TutorSettings(
+        DistillSettings(max_updates=0, cold_start_updates=0)))
+    names = [f'robot {k}' for k in range(8)]
+    done = threading.Event()
+
+    def ask(name: str) -> None:
+        def answered(future: Future[StudentUpdate]) -> None:
+            order.append(name)
+            if len(order) == 80:
+                done.set()
+            elif len(order) < 80:
+                ask(name)
+        tutor.submit(small(name)).add_done_callback(answered)
+
+    def small(name: str) -> KeyFrame:
+        return replace(key_frame(scene, stream_id=name),
+                       encoded=encode_frame(scene.frames[0][:16, :16], 'png'))
+
+    for name in names:
+        ask(name)
+    assert done.wait(60)
+    for count in range(1, 81):
+        served = [order[:count].count(name) for name in names]
+        assert max(served) - min(served) <= 1
 
 
 def test_a_label_that_does_not_fit_is_named(info: StudentInfo, scene: Scene) -> None:
@@ -184,7 +236,7 @@ def test_a_label_that_does_not_fit_is_named(info: StudentInfo, scene: Scene) -> 
                              np.zeros(0, np.float32))
 
     tutor = Tutor(WrongSize(), Student.random(info, 0), TutorSettings(DISTILL))
-    with pytest.raises(BadLabel, match=r'wrong: label has size \(2, 2\), the frame \(96, 128\)'):
+    with pytest.raises(BadLabel, match=r'label has size \(2, 2\), the frame \(96, 128\)'):
         tutor.distill(key_frame(scene))
 
 
@@ -212,10 +264,10 @@ def test_other_settings_hold_from_the_next_key_frame_on(tutor: Tutor, scene: Sce
 
 def test_a_report_says_what_happens_while_it_happens(tutor: Tutor, scene: Scene) -> None:
     reports = {}
+    assert tutor.report().teaching_seconds == 0.0
     update = tutor.distill(
         key_frame(scene), lambda progress: reports.setdefault(progress.phase, tutor.report()))
-    assert [reports[phase].queued for phase in (Phase.QUEUED, Phase.LABELLING)] == [1, 0]
-    assert reports[Phase.QUEUED].teaching_seconds == 0.0
+    assert reports[Phase.LABELLING].queued == 0
     assert 0.0 < reports[Phase.TRAINING].teaching_seconds < tutor.report().teaching_seconds
     stream, = tutor.report().streams
     assert (stream.stream_id, stream.version, stream.key_frames) == ('a', update.version, 1)
@@ -223,13 +275,23 @@ def test_a_report_says_what_happens_while_it_happens(tutor: Tutor, scene: Scene)
         update.initial_metric, update.metric, update.steps)
 
 
-def test_a_key_frame_that_is_given_up_waits_no_longer(tutor: Tutor, scene: Scene) -> None:
-    def give_up(progress: Progress) -> None:
-        raise RuntimeError('given up')
-
-    with pytest.raises(RuntimeError, match='given up'):
-        tutor.distill(key_frame(scene), give_up)
-    assert tutor.report().queued == 0
+def test_a_robot_that_asks_for_its_student_changes_nothing(
+    tutor: Tutor, scene: Scene, info: StudentInfo,
+) -> None:
+    """It gets what it was given last, to the bit, and the next answer is a difference to it."""
+    first = tutor.first_student('a')
+    tutor.distill(key_frame(scene, session_id=first.session_id))
+    again, whole = tutor.first_student('a'), tutor.first_student('a')
+    assert again == whole
+    assert (again.group, again.base_version, again.version) == (FULL, 0, 1)
+    robot = student_from_update(again, info)
+    update = tutor.distill(key_frame(
+        scene, 1, session_id=again.session_id, student_version=again.version))
+    assert (update.weights.encoding, update.base_version) == (DELTA, 1)
+    robot.load(verify_update(update, robot.weights, again.session_id, again.version))
+    newest = student_from_update(tutor.first_student('a'), info)
+    for name, tensor in robot.weights(FULL).items():
+        assert tensor.numpy().tobytes() == newest.weights(FULL)[name].numpy().tobytes(), name
 
 
 def test_the_metric_is_that_of_the_student_that_the_robot_gets(
@@ -250,16 +312,16 @@ def test_a_lesson_that_is_lost_by_coarse_steps_is_sent_in_finer_ones(
     tolerance: float,
 ) -> None:
     """What is sent is what was trained, although it is judged in the same student."""
-    monkeypatch.setattr('shadowtutor_ros.runtime.tutor._TOLERANCE', tolerance)
+    monkeypatch.setattr('shadowtutor_ros.runtime.stream._TOLERANCE', tolerance)
     trained: dict[str, Tensor] = {}
-    encode = Encoder.encode
+    drafts = Encoder.drafts
 
     def note(self: Encoder, tensors: dict[str, Tensor], *rest: Any) -> Any:
         trained.update({name: tensor.clone() for name, tensor in tensors.items()})
-        return encode(self, tensors, *rest)
+        return drafts(self, tensors, *rest)
 
     start = tutor.first_student('a')
-    monkeypatch.setattr(Encoder, 'encode', note)
+    monkeypatch.setattr(Encoder, 'drafts', note)
     update = tutor.distill(key_frame(scene, session_id=start.session_id))
     first = student_from_update(start, info).weights(FULL)
     decoded = decode_delta(update.weights, {name: first[name] for name in trained})
@@ -271,14 +333,47 @@ def test_a_lesson_that_is_lost_by_coarse_steps_is_sent_in_finer_ones(
             assert (spec.scale < 0.5 * rms) == (tolerance < 0)
 
 
-def test_who_looks_on_sees_the_robots_own_mask(
+def test_who_looks_on_sees_the_robots_own_mask_after_the_answer(
     tutor: Tutor, scene: Scene, info: StudentInfo,
 ) -> None:
-    seen = []
-    update = tutor.distill(key_frame(scene), on_lesson=lambda update, frame, label, segment:
-                           seen.append((update, frame, label, segment())))
-    (shown, frame, label, mask), = seen
+    seen: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+    answered = threading.Event()
+
+    def on_lesson(*lesson: Any) -> None:
+        assert answered.wait(30)
+        seen.put(lesson)
+
+    update = tutor.submit(key_frame(scene), on_lesson=on_lesson).result(30)
+    answered.set()
+    shown, frame, label, mask = seen.get(timeout=30)
     assert shown is update
     np.testing.assert_array_equal(frame, scene.frames[0])
     np.testing.assert_array_equal(label, scene.labels[0])
     np.testing.assert_array_equal(mask, student_from_update(update, info).segment(frame))
+
+
+def test_who_is_slow_to_look_on_holds_nobody_up(tutor: Tutor, scene: Scene) -> None:
+    release, looked_at = threading.Event(), []
+
+    def on_lesson(update: StudentUpdate, *rest: Any) -> None:
+        release.wait(30)
+        looked_at.append(update.sequence)
+
+    for sequence in range(1, 13):
+        tutor.submit(key_frame(scene, sequence=sequence), on_lesson=on_lesson).result(30)
+    release.set()
+    tutor._show_thread.shutdown()
+    assert looked_at == list(range(1, 9))  # more are not kept
+
+
+def test_a_cuda_error_is_the_askers_and_the_next_key_frame_is_taught(
+    tutor: Tutor, scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def out_of_memory(*arguments: object) -> Any:
+        raise RuntimeError('CUDA out of memory')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, 'train', out_of_memory)
+        with pytest.raises(RuntimeError, match='CUDA out of memory'):
+            tutor.distill(key_frame(scene))
+    assert tutor.distill(key_frame(scene)).version == 2

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from shadowtutor_ros.distill.session import Session
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.runtime.stream import Stream
 from shadowtutor_ros.runtime.student import student_from_update
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.delta import DELTA
-from shadowtutor_ros.wire.encoder import Encoder, ENCODINGS, WeightSettings
+from shadowtutor_ros.wire.encoder import Draft, Encoder, ENCODINGS, exact, WeightSettings
 from shadowtutor_ros.wire.errors import StaleUpdate
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate, verify_update
-from shadowtutor_ros.wire.weights import FP16
+from shadowtutor_ros.wire.weights import decode_weights, FP16, FP32
 
 INFO = StudentInfo(('cat', 'background'))
 RNG = np.random.default_rng(3)
@@ -38,35 +38,40 @@ def _learnt(step: int) -> dict[str, torch.Tensor]:
     return {'w': WEIGHTS['w'] + 0.01 * torch.randn(2**14, generator=generator)}
 
 
-def _keep_all(encoder: Encoder, version: int, weights: dict[str, torch.Tensor]) -> None:
-    encoder.keep(version, weights, version - 1)
+def _shortest(encoder: Encoder, tensors: Mapping[str, torch.Tensor], base: int | None) -> Draft:
+    return next(encoder.drafts(tensors, base))
+
+
+def _send(encoder: Encoder, tensors: Mapping[str, torch.Tensor], version: int, base: int) -> Draft:
+    """Send the shortest draft to a robot that runs ``base``."""
+    draft = _shortest(encoder, tensors, base)
+    encoder.sent(draft, version, draft.decoded, base)
+    return draft
 
 
 def test_an_unknown_version_gets_every_weight() -> None:
     encoder = Encoder(WeightSettings())
-    assert encoder.encode(WEIGHTS, None)[0].encoding == FP16
+    assert _shortest(encoder, WEIGHTS, None).weights.encoding == FP16
     encoder.keep(4, WEIGHTS)
-    assert encoder.encode(_learnt(1), 3)[0].encoding == FP16
-    assert encoder.encode(_learnt(1), 4)[0].encoding == DELTA
+    assert _shortest(encoder, _learnt(1), 3).weights.encoding == FP16
+    assert _shortest(encoder, _learnt(1), 4).weights.encoding == DELTA
 
 
 def test_the_robots_version_stays_known_while_answers_are_lost() -> None:
     encoder = Encoder(WeightSettings())
     encoder.keep(1, WEIGHTS)
     for version in (2, 3, 4):
-        weights, decoded = encoder.encode(_learnt(version), 1)
-        assert weights.encoding == DELTA
-        encoder.keep(version, decoded, 1)
-    assert encoder.encode(_learnt(5), 4)[0].encoding == DELTA
+        assert _send(encoder, _learnt(version), version, 1).weights.encoding == DELTA
+    assert _shortest(encoder, _learnt(5), 4).weights.encoding == DELTA
     encoder.keep(5, WEIGHTS, 4)
-    assert encoder.encode(_learnt(6), 1)[0].encoding == FP16
+    assert _shortest(encoder, _learnt(6), 1).weights.encoding == FP16
 
 
 @pytest.mark.parametrize('encoding', ['fp32', 'fp16'])
 def test_floats_are_sent_whole(encoding: str) -> None:
     encoder = Encoder(WeightSettings(encoding))
     encoder.keep(1, WEIGHTS)
-    assert encoder.encode(_learnt(1), 1)[0].encoding == encoding
+    assert _shortest(encoder, _learnt(1), 1).weights.encoding == encoding
 
 
 def test_every_so_many_updates_one_is_whole() -> None:
@@ -74,9 +79,7 @@ def test_every_so_many_updates_one_is_whole() -> None:
     encoder.keep(0, WEIGHTS)
     sent = []
     for version in range(1, 8):
-        weights, decoded = encoder.encode(_learnt(version), version - 1)
-        _keep_all(encoder, version, decoded)
-        sent.append(weights.encoding)
+        sent.append(_send(encoder, _learnt(version), version, version - 1).weights.encoding)
     assert sent == [DELTA, DELTA, FP16, DELTA, DELTA, FP16, DELTA]
 
 
@@ -84,7 +87,7 @@ def test_every_so_many_updates_one_is_whole() -> None:
 def test_nothing_is_lost_over_time(density: float) -> None:
     """The sum of what was sent follows the sum of what was learnt; without residual it drifts."""
     encoder = Encoder(WeightSettings(density=density))
-    running = {'w': torch.zeros(256)}
+    running: Mapping[str, torch.Tensor] = {'w': torch.zeros(256)}
     encoder.keep(0, running)
     generator = torch.Generator().manual_seed(0)
     slope = torch.rand(256, generator=generator)
@@ -93,9 +96,9 @@ def test_nothing_is_lost_over_time(density: float) -> None:
     for version in range(1, 201):
         change = 0.01 * slope + 0.001 * torch.randn(256, generator=generator)
         total += change
-        weights, running = encoder.encode({'w': running['w'] + change}, version - 1)
-        _keep_all(encoder, version, running)
-        scale = max(scale, weights.tensors[0].scale)
+        draft = _send(encoder, {'w': running['w'] + change}, version, version - 1)
+        running = draft.decoded
+        scale = max(scale, draft.weights.tensors[0].scale)
         largest = max(largest, float(change.abs().max()))
     error = (running['w'] - total).abs()
     assert error.max() < 10 * largest if density < 1.0 else error.max() <= 0.51 * scale
@@ -106,34 +109,40 @@ def test_a_whole_update_leaves_nothing_to_make_up_for() -> None:
     """What earlier differences lost is in the whole update: adding it again would be an error."""
     encoder = Encoder(WeightSettings())
     encoder.keep(0, WEIGHTS)
-    _, running = encoder.encode(_learnt(1), 0)
-    encoder.encode(_learnt(2), None)
-    encoder.keep(2, WEIGHTS)
+    running = _send(encoder, _learnt(1), 1, 0).decoded
+    encoder.sent(_shortest(encoder, _learnt(2), None), 2, WEIGHTS, None)
     fresh = Encoder(WeightSettings())
     fresh.keep(2, WEIGHTS)
     assert not torch.equal(running['w'], _learnt(1)['w'])
-    assert encoder.encode(_learnt(3), 2)[0] == fresh.encode(_learnt(3), 2)[0]
+    assert (_shortest(encoder, _learnt(3), 2).weights
+            == _shortest(fresh, _learnt(3), 2).weights)
 
 
-@pytest.mark.parametrize('good', [1, 2, 3, 9])
-def test_steps_are_halved_until_the_robots_student_is_good_enough(good: int) -> None:
+def test_drafts_that_are_not_sent_leave_nothing_behind() -> None:
     encoder = Encoder(WeightSettings())
     encoder.keep(0, WEIGHTS)
-    trained, offered = _learnt(1), []
+    first = [draft.weights for draft in encoder.drafts(_learnt(1), 0)]
+    assert [draft.weights for draft in encoder.drafts(_learnt(1), 0)] == first
 
-    def good_enough(decoded: Mapping[str, torch.Tensor]) -> bool:
-        offered.append(decoded)
-        return len(offered) == good
 
-    weights, decoded = encoder.encode(trained, 0, good_enough)
-    assert len(offered) == min(good, 3)
-    assert decoded is offered[-1]
-    coarsest = Encoder(WeightSettings())
-    coarsest.keep(0, WEIGHTS)
-    scale = coarsest.encode(trained, 0)[0].tensors[0].scale
-    assert weights.tensors[0].scale == pytest.approx(scale / 2 ** (len(offered) - 1))
-    errors = [float((tensors['w'] - trained['w']).abs().max()) for tensors in offered]
+def test_every_draft_has_half_the_steps_of_the_one_before() -> None:
+    encoder = Encoder(WeightSettings())
+    encoder.keep(0, WEIGHTS)
+    trained = _learnt(1)
+    drafts = list(encoder.drafts(trained, 0))
+    scales = [draft.weights.tensors[0].scale for draft in drafts]
+    assert scales == pytest.approx([scales[0], scales[0] / 2, scales[0] / 4])
+    errors = [float((draft.decoded['w'] - trained['w']).abs().max()) for draft in drafts]
     assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize(('tensor', 'encoding'), [
+    (torch.tensor([0.5, -2.0, 0.0]), FP16), (torch.tensor([0.1]), FP32),
+    (torch.tensor([1e6]), FP32)])
+def test_exact_loses_nothing_in_as_few_bytes(tensor: torch.Tensor, encoding: str) -> None:
+    weights = exact({'w': tensor})
+    assert weights.encoding == encoding
+    assert torch.equal(decode_weights(weights, {'w': tuple(tensor.shape)})['w'], tensor)
 
 
 @pytest.mark.parametrize(('settings', 'message'), [
@@ -174,8 +183,8 @@ class _Robot:
         return True
 
 
-def _assert_same(robot: _Robot, session: Session) -> None:
-    theirs = session.student.weights(FULL)
+def _assert_same(robot: _Robot, stream: Stream) -> None:
+    theirs = stream._student.weights(FULL)
     for name, tensor in robot.student.weights(FULL).items():
         assert tensor.numpy().tobytes() == theirs[name].contiguous().numpy().tobytes(), name
 
@@ -234,8 +243,8 @@ def test_every_applied_update_leaves_both_with_the_same_bits(
             continue
         if robot.apply(update):
             applied += 1
-            _assert_same(robot, tutor._streams['robot'].session)
+            _assert_same(robot, tutor._streams['robot'])
         if event == 'twice':
             assert not robot.apply(update)
     assert applied >= 1
-    _assert_same(robot, tutor._streams['robot'].session)
+    _assert_same(robot, tutor._streams['robot'])
