@@ -104,6 +104,7 @@ class Tutor:
         self.settings = settings
         self._labeller = Labeller(teacher)
         self._first = FirstStudent(first_student, settings.weights)
+        self._new_stream('')  # torch loads its optimisers: now, not while a robot waits
         self._streams: dict[str, Stream] = {}
         self._turns: Turns[_Job] = Turns(settings.max_streams, settings.idle_timeout)
         self._lock = threading.Lock()  # of turns and streams; never held for long
@@ -142,10 +143,8 @@ class Tutor:
 
         Raise Refused.
         """
-        with self._lock:
-            self._admit(stream_id, robot)
-            stream = self._stream(stream_id)
-        return stream.whole()
+        self.admit(stream_id, robot)
+        return self._stream(stream_id).whole()
 
     def submit(
         self, key_frame: KeyFrame, on_progress: OnProgress | None = None,
@@ -196,10 +195,18 @@ class Tutor:
             self._streams.pop(loser, None)
 
     def _stream(self, stream_id: str) -> Stream:
-        if stream_id not in self._streams:
-            self._streams[stream_id] = Stream(
-                stream_id, self._first, self.settings.distill, self.settings.weights)
-        return self._streams[stream_id]
+        """Return the stream, made without the lock: it takes a while."""
+        with self._lock:
+            if stream_id in self._streams:
+                return self._streams[stream_id]
+        fresh = self._new_stream(stream_id)
+        with self._lock:
+            if stream_id not in self._turns.streams:  # it lost its place meanwhile
+                return fresh
+            return self._streams.setdefault(stream_id, fresh)
+
+    def _new_stream(self, stream_id: str) -> Stream:
+        return Stream(stream_id, self._first, self.settings.distill, self.settings.weights)
 
     def _next_turn(self) -> None:
         """Teach whoever is next; nobody, if key frames were superseded meanwhile."""
@@ -208,11 +215,10 @@ class Tutor:
             if turn is None:
                 return
             stream_id, job = turn
-            stream = self._stream(stream_id)
             self._teaching_since = started = time.monotonic()
         try:
             if job.future.set_running_or_notify_cancel():
-                self._answer(stream, job, started)
+                self._answer(self._stream(stream_id), job, started)
         finally:
             with self._lock:
                 now = time.monotonic()
