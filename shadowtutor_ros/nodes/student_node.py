@@ -20,13 +20,13 @@ from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.first_student import FirstStudent
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
-from shadowtutor_ros.nodes.pictures import Pictures
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
@@ -63,7 +63,7 @@ class StudentNode(ManagedNode):
         self._changed = False
         self._name = self.get_fully_qualified_name()
         self._stream_id = p['stream_id'] or socket.gethostname() + self._name
-        self._pictures = Pictures(self)
+        self._answers = ANSWER_TOPICS['segmentation'](self)
         self._labels = LabelInfoTopics(self)
         self._status_publisher = publisher(self, StudentStatus, '~/status', qos.STATE)
         self._diagnostics = StudentDiagnostics(self._name, _limits_of(p))
@@ -225,8 +225,8 @@ class StudentNode(ManagedNode):
         frame = image_to_bgr(msg) if isinstance(msg, Image) else compressed_to_bgr(msg)
         before, failures = events(counters), counters.failures
         mask = loop.segment(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
-        self._pictures.publish(msg.header, frame, mask, loop.student.info.class_colours,
-                               self._values['overlay_opacity'])
+        self._answers.publish(msg.header, frame, mask, loop.student.info,
+                              self._values['overlay_opacity'])
         loop.settle()
         if counters.failures > failures:
             self.get_logger().warning(f'key frame failed: {counters.detail}')

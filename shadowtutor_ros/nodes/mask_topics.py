@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a student makes of an image, as topics to look at."""
+"""The answers of segmentation as topics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from shadowtutor_ros.model.student import Frame, Mask
+from shadowtutor_ros.model.student import Frame, Mask, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.overlay import overlay
@@ -15,7 +15,7 @@ from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
 from shadowtutor_ros.wire.key_frame import JPEG, PNG
 
 
-class Pictures:
+class MaskTopics:
     """
     ``~/mask`` and, made only while somebody subscribes, ``~/overlay`` and both compressed.
 
@@ -30,8 +30,7 @@ class Pictures:
             node, CompressedImage, '~/overlay/compressed', qos.PICTURE)
 
     def publish(
-        self, header: Header, frame: Frame, mask: Mask,
-        colours: tuple[tuple[int, int, int], ...], opacity: float,
+        self, header: Header, frame: Frame, mask: Mask, info: StudentInfo, opacity: float,
     ) -> None:
         """Publish the HxW uint8 ``mask`` of the HxWx3 BGR uint8 ``frame``; ``opacity`` 0-1."""
         self._mask.publish(image_from_array(mask, 'mono8', header))
@@ -41,7 +40,7 @@ class Pictures:
             self._overlay, self._overlay_jpeg))
         if not raw and not jpeg:
             return
-        painted = overlay(frame, mask, colours, opacity)
+        painted = overlay(frame, mask, info.class_colours, opacity)
         if raw:
             self._overlay.publish(image_from_array(painted[..., ::-1], 'rgb8', header))
         if jpeg:
