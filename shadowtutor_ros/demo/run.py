@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from shadowtutor_ros.assets import clip, teacher_weights
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.demo.drawing import plot_miou, side_by_side
 from shadowtutor_ros.demo.summary import Summary
 from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
-from shadowtutor_ros.evaluation.pictures import plot_miou, side_by_side
 from shadowtutor_ros.evaluation.run import Run, run_in_process
 from shadowtutor_ros.evaluation.setting import load_setting
 from shadowtutor_ros.evaluation.summary import RunSummary, summarise

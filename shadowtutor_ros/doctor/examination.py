@@ -19,7 +19,7 @@ from shadowtutor_ros.doctor import (
     ros,
     teacher,
 )
-from shadowtutor_ros.doctor.finding import Finding, guarded, ROBOT, SERVER
+from shadowtutor_ros.doctor.finding import Finding, guarded, ROBOT, SERVER, SKIPPED
 
 
 def examine(
@@ -43,7 +43,7 @@ def examine(
     yield from guarded(discovery.RANGE, partial(discovery.reach, rmw, role, environment))
     yield from guarded('network', partial(_network, role, rmw, environment))
     if seconds is not None:
-        yield from guarded('graph', partial(graph.look, loaded, seconds, role))
+        yield from guarded('graph', partial(_graph, loaded, seconds, role))
 
 
 def _computing(role: str) -> Iterator[Finding]:
@@ -77,3 +77,12 @@ def _network(role: str, rmw: str, environment: Mapping[str, str]) -> Iterator[Fi
     for what in (buffers.RECEIVE, buffers.SEND):
         yield from guarded(what, partial(buffers.buffer, what, profile))
     yield from guarded(buffers.FRAGMENTS, partial(buffers.fragments, profile))
+
+
+def _graph(loaded: ros.Loaded, seconds: float, role: str) -> Iterator[Finding]:
+    """Look at the graph; a server does not listen to images over the network."""
+    if not loaded.rmw:
+        yield Finding(SKIPPED, 'graph', 'rclpy cannot be imported')
+        return
+    from shadowtutor_ros.doctor.observer import observe
+    yield from graph.judge_graph(observe(seconds, listen=role != SERVER), role)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from shadowtutor_ros.doctor.finding import Finding, OK, PROBLEM, SERVER, SKIPPED, WARNING
 from shadowtutor_ros.doctor.fixes import start
-from shadowtutor_ros.doctor.ros import Loaded
 
 TUTORS, STUDENTS, CAMERAS = 'tutors', 'students', 'cameras'
 _SAME = 'if it runs: the same ROS_DOMAIN_ID, RMW_IMPLEMENTATION and network on both machines'
@@ -15,7 +14,7 @@ _CAMERA, _COMPRESSED = '/camera/image_raw', '/compressed'
 
 
 @dataclass(frozen=True)
-class Student:
+class SeenStudent:
     """
     A student node: the actions it asks, the image topics it subscribes to, its last status.
 
@@ -40,16 +39,8 @@ class Graph:
 
     seconds: float
     tutors: dict[str, str] = field(default_factory=dict)
-    students: dict[str, Student] = field(default_factory=dict)
+    students: dict[str, SeenStudent] = field(default_factory=dict)
     cameras: dict[str, int | None] = field(default_factory=dict)
-
-
-def look(loaded: Loaded, seconds: float, role: str) -> list[Finding]:
-    """Look at the graph for ``seconds``; a server does not listen to images over the network."""
-    if not loaded.rmw:
-        return [Finding(SKIPPED, 'graph', 'rclpy cannot be imported')]
-    from shadowtutor_ros.doctor.observer import observe
-    return judge_graph(observe(seconds, listen=role != SERVER), role)
 
 
 def judge_graph(graph: Graph, role: str) -> list[Finding]:

@@ -19,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import StudentStatus
 
-from shadowtutor_ros.doctor.graph import Graph, Student
+from shadowtutor_ros.doctor.graph import Graph, SeenStudent
 from shadowtutor_ros.nodes.qos import CAMERA, STATE
 
 _IMAGES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
@@ -103,7 +103,7 @@ def _cameras(node: Node, topics: dict[str, str], students: dict[str, str]) -> li
 
 def _student(
     node: Node, topics: dict[str, str], name: str, status: StudentStatus | None,
-) -> Student:
+) -> SeenStudent:
     subscribed = {topic: info for topic, kind in topics.items()
                   for info in node.get_subscriptions_info_by_topic(topic)
                   if kind in (*_IMAGES, _FEEDBACK) and name in _names([info])}
@@ -113,7 +113,7 @@ def _student(
             fits, reason = qos_check_compatible(other.qos_profile, own.qos_profile)
             if fits == QoSCompatibility.ERROR:
                 mismatches[topic] = reason.strip()
-    return Student(
+    return SeenStudent(
         tuple(topic.removesuffix(_FEEDBACK_NAME) for topic in subscribed
               if topics[topic] == _FEEDBACK),
         tuple(topic for topic in subscribed if topics[topic] in _IMAGES), mismatches,

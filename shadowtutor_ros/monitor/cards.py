@@ -11,7 +11,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from shadowtutor_ros.monitor.chart import miou_chart
-from shadowtutor_ros.monitor.fleet import LastLesson, Outcome, Student, Tutor
+from shadowtutor_ros.monitor.fleet import LessonView, Outcome, StudentView, TutorView
 from shadowtutor_ros.monitor.pictures import KINDS, Pictures
 from shadowtutor_ros.monitor.words import (
     Level,
@@ -76,7 +76,7 @@ class _Detail:
 class StudentCard:
     """One student: what it and its tutor make of the newest key frame, and how it does."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: StudentView) -> None:
         self._serial = 0
         self._history: tuple[Outcome, ...] = ()
         with _block('card student') as self.root:
@@ -95,7 +95,7 @@ class StudentCard:
             self._chart.visible = False
             self._detail = _Detail()
 
-    def show(self, student: Student, pictures: Pictures | None, problem: str) -> None:
+    def show(self, student: StudentView, pictures: Pictures | None, problem: str) -> None:
         """Show the student as it is now, with the newest pictures and why they are not newer."""
         status, rates = student.status, student.rates
         state, level = student_state(student)
@@ -137,7 +137,7 @@ class StudentCard:
 class TutorLine:
     """One tutor: its teacher, its machine and how busy it is."""
 
-    def __init__(self, tutor: Tutor) -> None:
+    def __init__(self, tutor: TutorView) -> None:
         with _block('card tutor') as self.root:
             self._top = _Top(tutor.node)
             with _block('row'):
@@ -147,7 +147,7 @@ class TutorLine:
                 self._numbers = ui.label().classes('soft')
             self._detail = _Detail()
 
-    def show(self, tutor: Tutor) -> None:
+    def show(self, tutor: TutorView) -> None:
         """Show the tutor as it is now."""
         status = tutor.status
         state, level = tutor_state(tutor)
@@ -173,7 +173,7 @@ def _picture(caption: str) -> tuple[Element, Element]:
     return link, image
 
 
-def _words(last: LastLesson | None) -> str:
+def _words(last: LessonView | None) -> str:
     if last is None:
         return 'pictures come with the next lesson'
     lesson = last.lesson

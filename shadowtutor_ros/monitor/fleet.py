@@ -36,7 +36,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class LastLesson:
+class LessonView:
     """The newest lesson of a stream, the legend of its masks if known, and its age in seconds."""
 
     tutor: str
@@ -46,7 +46,7 @@ class LastLesson:
 
 
 @dataclass(frozen=True)
-class Student:
+class StudentView:
     """A student now; ``idle`` are the seconds since its last status, ``tutor`` a node or ''."""
 
     node: str
@@ -56,7 +56,7 @@ class Student:
     history: tuple[Outcome, ...]
     idle: float
     tutor: str
-    last: LastLesson | None
+    last: LessonView | None
 
     @property
     def key(self) -> Key:
@@ -70,7 +70,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Tutor:
+class TutorView:
     """A tutor now; ``idle`` are the seconds since its last status."""
 
     node: str
@@ -87,8 +87,8 @@ class Tutor:
 class FleetView:
     """Everybody at one moment, students in the order of their stream ids, tutors of nodes."""
 
-    students: tuple[Student, ...]
-    tutors: tuple[Tutor, ...]
+    students: tuple[StudentView, ...]
+    tutors: tuple[TutorView, ...]
 
     @property
     def empty(self) -> bool:
@@ -168,24 +168,24 @@ class Fleet:
     def view(self, now: float) -> FleetView:
         """Return everybody as they are."""
         with self._lock:
-            tutors = tuple(Tutor(node, known.status, now - known.heard)
+            tutors = tuple(TutorView(node, known.status, now - known.heard)
                            for node, known in sorted(self._tutors.items()))
             teaching = {stream.stream_id: tutor.node
                         for tutor in tutors for stream in tutor.status.streams}
             students = tuple(
-                Student(node, stream_id, known.status, known.rates(now), tuple(known.history),
+                StudentView(node, stream_id, known.status, known.rates(now), tuple(known.history),
                         now - known.heard, teaching.get(stream_id, ''),
                         self._last_lesson(node, stream_id, now))
                 for (node, stream_id), known in sorted(
                     self._students.items(), key=lambda item: (item[0][1], item[0][0])))
         return FleetView(students, tutors)
 
-    def _last_lesson(self, node: str, stream_id: str, now: float) -> LastLesson | None:
+    def _last_lesson(self, node: str, stream_id: str, now: float) -> LessonView | None:
         if stream_id not in self._lessons:
             return None
         tutor, lesson, heard = self._lessons[stream_id]
         legend = self._legends.get(tutor) or self._legends.get(node)
-        return LastLesson(tutor, lesson, legend, now - heard)
+        return LessonView(tutor, lesson, legend, now - heard)
 
 
 def _keep_newest(known: dict[Any, _Known]) -> None:

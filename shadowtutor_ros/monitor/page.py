@@ -15,7 +15,7 @@ import uvicorn
 
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.monitor.cards import StudentCard, TutorLine
-from shadowtutor_ros.monitor.fleet import Fleet, Key, LastLesson
+from shadowtutor_ros.monitor.fleet import Fleet, Key, LessonView
 from shadowtutor_ros.monitor.pictures import Gallery, Pictures
 from shadowtutor_ros.monitor.style import CSS
 
@@ -122,7 +122,7 @@ class _Page:
                 self._tutors[tutor.node].root.move(target_index=index)
             self._tutors[tutor.node].show(tutor)
 
-    async def _pictures(self, last: LastLesson | None) -> tuple[Pictures | None, str]:
+    async def _pictures(self, last: LessonView | None) -> tuple[Pictures | None, str]:
         if last is None:
             return None, ''
         shown: tuple[Pictures | None, str] | None = await run.io_bound(self._gallery.show, last)

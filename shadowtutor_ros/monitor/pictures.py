@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowtutor_ros.monitor.fleet import LastLesson
+from shadowtutor_ros.monitor.fleet import LessonView
 from shadowtutor_ros.monitor.legend import Legend
 from shadowtutor_ros.monitor.words import plain
 from shadowtutor_ros.overlay import overlay
@@ -57,7 +57,7 @@ class Gallery:
         self._serials = itertools.count(1)
         self._lock = threading.Lock()
 
-    def show(self, last: LastLesson) -> tuple[Pictures | None, str]:
+    def show(self, last: LessonView) -> tuple[Pictures | None, str]:
         """
         Return the newest pictures of the lesson's stream, and why they are not this lesson's.
 
@@ -85,7 +85,7 @@ class Gallery:
                          for pictures in stream.pictures if pictures.serial == serial), None)
 
 
-def paint(last: LastLesson, serial: int) -> Pictures:
+def paint(last: LessonView, serial: int) -> Pictures:
     """Return a lesson's pictures; raise BadLesson saying which image is wrong and how."""
     if last.legend is None:
         raise BadLesson(f'{last.tutor} has not said yet what its classes are')

@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from shadowtutor_ros.monitor.fleet import FleetView, Student, Tutor
+from shadowtutor_ros.monitor.fleet import FleetView, StudentView, TutorView
 from shadowtutor_ros.monitor.words import (
     Level,
     number,
@@ -40,7 +40,7 @@ class _Column(Generic[T]):
     left: bool = False
 
 
-_STUDENTS: tuple[_Column[Student], ...] = (
+_STUDENTS: tuple[_Column[StudentView], ...] = (
     _Column('STUDENT', lambda s: plain(s.stream_id), left=True),
     _Column('STATE', lambda s: student_state(s)[0], left=True),
     _Column('FPS', lambda s: number(s.rates.fps, 1)),
@@ -55,7 +55,7 @@ _STUDENTS: tuple[_Column[Student], ...] = (
     _Column('TURN ms', lambda s: number(s.status.turnaround_ms), 110),
     _Column('FAILED', lambda s: str(s.status.failures), 100),
 )
-_TUTORS: tuple[_Column[Tutor], ...] = (
+_TUTORS: tuple[_Column[TutorView], ...] = (
     _Column('TUTOR', lambda t: plain(t.node), left=True),
     _Column('STATE', lambda t: tutor_state(t)[0], left=True),
     _Column('TEACHER', lambda t: plain(t.status.teacher), left=True),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from enum import Enum
 import math
 
-from shadowtutor_ros.monitor.fleet import Student, Tutor
+from shadowtutor_ros.monitor.fleet import StudentView, TutorView
 
 NOTHING = '–'  # noqa: RUF001
 _BLOCKS = '▁▂▃▄▅▆▇█'
@@ -28,7 +28,7 @@ class Level(Enum):
     SILENT = 'silent'
 
 
-def student_state(student: Student) -> tuple[str, Level]:
+def student_state(student: StudentView) -> tuple[str, Level]:
     """Return what a student is doing."""
     if student.silent:
         return f'silent {seconds(student.idle)}', Level.SILENT
@@ -41,7 +41,7 @@ def student_state(student: Student) -> tuple[str, Level]:
     return ('learning' if student.status.link == LINK_BUSY else 'running'), Level.GOOD
 
 
-def tutor_state(tutor: Tutor) -> tuple[str, Level]:
+def tutor_state(tutor: TutorView) -> tuple[str, Level]:
     """Return what a tutor is doing."""
     if tutor.silent:
         return f'silent {seconds(tutor.idle)}', Level.SILENT

@@ -19,17 +19,15 @@ from shadowtutor_ros.doctor.graph import (
     judge_graph,
     judge_student,
     judge_tutors,
-    look,
-    Student,
+    SeenStudent,
 )
-from shadowtutor_ros.doctor.ros import Loaded
 
 CAMERA = '/camera/image_raw'
 TUTORS = {'/tutor/distill': '/tutor'}
-HAPPY = Student(('/tutor/distill',), (CAMERA,))
+HAPPY = SeenStudent(('/tutor/distill',), (CAMERA,))
 
 
-def of(student: Student, tutors: dict[str, str] = TUTORS, **cameras: int) -> Finding:
+def of(student: SeenStudent, tutors: dict[str, str] = TUTORS, **cameras: int) -> Finding:
     seen = {CAMERA: 60} if not cameras else {f'/{name}': n for name, n in cameras.items()}
     return judge_student(Graph(2.0, tutors, {'/student': student}, seen), '/student')
 
@@ -65,21 +63,21 @@ def test_a_tutor_by_another_name_is_proposed() -> None:
 def test_a_camera_by_another_name_or_transport_is_proposed(
     wanted: str, there: str, fix: str,
 ) -> None:
-    finding = of(Student(('/tutor/distill',), (wanted,)), **{there: 9})
+    finding = of(SeenStudent(('/tutor/distill',), (wanted,)), **{there: 9})
     assert finding.level == PROBLEM
     assert f'subscribes to {wanted}, which nobody publishes' in finding.found
     assert fix in finding.fix
 
 
 def test_a_quality_of_service_that_does_not_fit_is_a_problem() -> None:
-    finding = of(Student(('/tutor/distill',), (CAMERA,), {CAMERA: 'best effort and reliable'}))
+    finding = of(SeenStudent(('/tutor/distill',), (CAMERA,), {CAMERA: 'best effort and reliable'}))
     assert finding.level == PROBLEM
     assert 'best effort and reliable' in finding.found
     assert f'qos_overrides.{CAMERA}.subscription' in finding.fix
 
 
 def test_a_student_that_waits_says_for_what() -> None:
-    finding = of(Student(('/tutor/distill',), waiting=True, detail='asks /tutor'))
+    finding = of(SeenStudent(('/tutor/distill',), waiting=True, detail='asks /tutor'))
     assert (finding.level, finding.found) == (WARNING, 'waits: asks /tutor')
 
 
@@ -91,7 +89,3 @@ def test_a_silent_camera_is_a_warning_unless_nobody_listened() -> None:
 
 def test_the_tutors_are_named() -> None:
     assert judge_tutors(Graph(2.0, TUTORS)).found == '/tutor/distill'
-
-
-def test_without_rclpy_nobody_looks() -> None:
-    assert [f.level for f in look(Loaded(error='no rclpy'), 2.0, BOTH)] == [SKIPPED]

@@ -15,7 +15,7 @@ from scene import Scene
 from sensor_msgs.msg import Image
 
 from shadowtutor_ros.doctor.finding import BOTH, Finding, OK, PROBLEM, ROBOT, SERVER
-from shadowtutor_ros.doctor.graph import Graph, judge_graph, Student as Seen
+from shadowtutor_ros.doctor.graph import Graph, judge_graph, SeenStudent
 from shadowtutor_ros.doctor.observer import observe
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
@@ -101,7 +101,7 @@ def test_a_camera_a_student_and_a_tutor(
     teacher = ('tutor:teacher:=labels', f'tutor:teacher_weights:={scene.label_maps}')
     with running(TutorNode, StudentNode, camera, parameters=(*teacher, checkpoint)):
         graph = seen(lambda g: g.tutors and g.cameras.get(CAMERA) and g.students == {
-            '/student': Seen(('/tutor/distill',), (CAMERA,))})
+            '/student': SeenStudent(('/tutor/distill',), (CAMERA,))})
     assert graph.tutors == {'/tutor/distill': '/tutor'}
     assert list(graph.cameras) == [CAMERA]  # not the student's masks
     assert [f.level for f in judge_graph(graph, BOTH)] == [OK] * 3

@@ -12,7 +12,7 @@ from scene import Scene
 from sensor_msgs.msg import CompressedImage
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.monitor.fleet import LastLesson
+from shadowtutor_ros.monitor.fleet import LessonView
 from shadowtutor_ros.monitor.legend import Legend
 from shadowtutor_ros.monitor.pictures import BadLesson, Gallery, KINDS, paint
 
@@ -26,12 +26,12 @@ def legend(classes: ClassSet) -> Legend:
 
 
 @pytest.fixture
-def last(scene: Scene, legend: Legend) -> LastLesson:
+def last(scene: Scene, legend: Legend) -> LessonView:
     mask = np.full_like(scene.labels[0], len(legend.names) - 1)
-    return LastLesson('/tutor', lesson('s', scene.frames[0], scene.labels[0], mask), legend, 0.0)
+    return LessonView('/tutor', lesson('s', scene.frames[0], scene.labels[0], mask), legend, 0.0)
 
 
-def with_fields(last: LastLesson, **fields: Any) -> LastLesson:
+def with_fields(last: LessonView, **fields: Any) -> LessonView:
     changed = copy(last.lesson)
     for name, value in fields.items():
         setattr(changed, name, value)
@@ -46,7 +46,7 @@ def decoded(jpeg: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).astype(float)
 
 
-def test_label_and_mask_are_painted_over_the_key_frame(scene: Scene, last: LastLesson) -> None:
+def test_label_and_mask_are_painted_over_the_key_frame(scene: Scene, last: LessonView) -> None:
     pictures = paint(last, 1)
     frame, teacher, student = (decoded(pictures.jpegs[kind]) for kind in KINDS)
     assert frame.shape == teacher.shape == student.shape == scene.frames[0].shape
@@ -60,7 +60,7 @@ def test_label_and_mask_are_painted_over_the_key_frame(scene: Scene, last: LastL
 
 
 def test_what_is_wrong_with_an_image_is_named(
-    scene: Scene, last: LastLesson,
+    scene: Scene, last: LessonView,
 ) -> None:
     small = array('B', cv2.imencode('.jpeg', scene.frames[0][:48, :64])[1].tobytes())
     for bad, message in (
@@ -75,12 +75,12 @@ def test_what_is_wrong_with_an_image_is_named(
             paint(bad, 1)
 
 
-def test_class_ids_without_a_name_are_left_unpainted(scene: Scene, last: LastLesson) -> None:
+def test_class_ids_without_a_name_are_left_unpainted(scene: Scene, last: LessonView) -> None:
     pictures = paint(replace(last, legend=Legend(('person', 'background'), ((9, 9, 9),) * 2)), 1)
     assert pictures.classes == (('person', (9, 9, 9)),)
 
 
-def test_a_lesson_is_painted_once_and_a_bad_one_leaves_the_last(last: LastLesson) -> None:
+def test_a_lesson_is_painted_once_and_a_bad_one_leaves_the_last(last: LessonView) -> None:
     gallery = Gallery()
     pictures, problem = gallery.show(last)
     assert pictures is not None
@@ -95,7 +95,7 @@ def test_a_lesson_is_painted_once_and_a_bad_one_leaves_the_last(last: LastLesson
 
 
 def test_a_lesson_that_came_before_the_legend_is_shown_once_that_is_there(
-    last: LastLesson,
+    last: LessonView,
 ) -> None:
     gallery = Gallery()
     assert gallery.show(replace(last, legend=None))[0] is None
@@ -104,7 +104,7 @@ def test_a_lesson_that_came_before_the_legend_is_shown_once_that_is_there(
     assert problem == ''
 
 
-def test_only_the_newest_pictures_are_kept(last: LastLesson) -> None:
+def test_only_the_newest_pictures_are_kept(last: LessonView) -> None:
     gallery = Gallery()
     serials = []
     for sequence in range(3):

@@ -6,10 +6,12 @@ import numpy as np
 from scene import Scene
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.evaluation.pictures import plot_miou, side_by_side
+from shadowtutor_ros.demo.drawing import plot_miou, side_by_side
 
 
-def test_pictures(tmp_path: Path, scene: Scene, classes: ClassSet) -> None:
+def test_frames_side_by_side_and_miou_over_time(
+    tmp_path: Path, scene: Scene, classes: ClassSet,
+) -> None:
     frame, label = scene.frames[0], scene.labels[0]
     picture = side_by_side(frame, label, label, classes.colours, ('a', 'b', 'c'))
     assert picture.shape[1] == 3 * frame.shape[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a run: frames side by side, mIoU over time."""
+"""What the demo draws of its run: frames side by side, mIoU over time."""
 
 from __future__ import annotations
 
