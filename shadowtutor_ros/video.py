@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames from a video file, image folder, camera or rosbag, and video files from frames."""
+"""Frames from a folder of images, a video file or a camera, and video files from frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from shadowtutor_ros.errors import ShadowTutorError
 Frame = NDArray[np.uint8]
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-BAG_SUFFIXES = ('.db3', '.mcap')
 DEFAULT_FPS = 25.0
 
 
@@ -39,57 +38,67 @@ class Source(Protocol):
         ...
 
 
-def open_source(source: str) -> Source:
-    """
-    Return the frames of a rosbag (folder with metadata.yaml, .mcap, .db3) or a FrameSource.
-
-    Raise VideoError when it cannot be read.
-    """
-    path = Path(source).expanduser()
-    if path.suffix not in BAG_SUFFIXES and not (path / 'metadata.yaml').is_file():
-        return FrameSource(source)
-    try:
-        from shadowtutor_ros.bag.reader import BagSource
-    except ImportError as error:
-        raise VideoError(f'{source}: rosbags need pip install rosbags: {error}') from error
-    return BagSource(source)
-
-
-class FrameSource:
-    """
-    Frames in order, BGR uint8 HxWx3.
-
-    ``source`` is a video file, a folder of images (sorted by name) or a camera index as text.
-    ``fps`` is the file's rate, DEFAULT_FPS for images. ``count`` is None where it is unknown.
-    """
+class ImageFolder:
+    """The images of a folder, sorted by name, at DEFAULT_FPS; a Source."""
 
     def __init__(self, source: str) -> None:
+        """Raise VideoError when there is no image in it."""
         self.source = source
         self.fps = DEFAULT_FPS
-        self.count: int | None = None
-        self._images: list[Path] = []
         path = Path(source).expanduser()
-        if path.is_dir():
-            self._images = sorted(
-                p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not self._images:
-                raise VideoError(f'{path}: no images ({", ".join(IMAGE_SUFFIXES)}) in the folder')
-            self.count = len(self._images)
-        elif path.is_file() or source.isdecimal():
-            capture = self._open()
-            self.fps = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
-            frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            self.count = frames if frames > 0 else None
-            capture.release()
-        else:
-            raise VideoError(f'{source!r}: no such video file, image folder or camera index')
+        self._images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not self._images:
+            raise VideoError(f'{path}: no images ({", ".join(IMAGE_SUFFIXES)}) in the folder')
+        self.count: int | None = len(self._images)
+
+    @staticmethod
+    def fits(source: str) -> bool:
+        """Say whether ``source`` names a folder."""
+        return Path(source).expanduser().is_dir()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames from index ``start`` on; raise VideoError at an unreadable one."""
+        for path in self._images[start:]:
+            frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if frame is None:
+                raise VideoError(f'{path}: not a readable image')
+            yield np.asarray(frame, dtype=np.uint8)
+
+
+class Capture:
+    """A video file, or a camera by its index as text; ``fps`` is what it says. A Source."""
+
+    def __init__(self, source: str) -> None:
+        """Raise VideoError when OpenCV cannot open it."""
+        self.source = source
+        capture = self._open()
+        self.fps: float = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
+        frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count: int | None = frames if frames > 0 else None
+        capture.release()
+
+    @staticmethod
+    def fits(source: str) -> bool:
+        """Say whether ``source`` names a file or is the index of a camera."""
+        return Path(source).expanduser().is_file() or source.isdecimal()
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from index ``start`` on, just as reading from the first would."""
-        return self._read_images(start) if self._images else self._read_capture(start)
+        capture = self._open_at(start)
+        try:
+            while True:
+                good, frame = capture.read()
+                if not good:
+                    return
+                yield np.asarray(frame, dtype=np.uint8)
+        finally:
+            capture.release()
 
     def _open(self) -> cv2.VideoCapture:
         capture = (cv2.VideoCapture(int(self.source)) if self.source.isdecimal()
@@ -114,24 +123,6 @@ class FrameSource:
         for _ in range(index):
             capture.grab()
         return capture
-
-    def _read_capture(self, start: int) -> Iterator[Frame]:
-        capture = self._open_at(start)
-        try:
-            while True:
-                good, frame = capture.read()
-                if not good:
-                    return
-                yield np.asarray(frame, dtype=np.uint8)
-        finally:
-            capture.release()
-
-    def _read_images(self, start: int) -> Iterator[Frame]:
-        for path in self._images[start:]:
-            frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if frame is None:
-                raise VideoError(f'{path}: not a readable image')
-            yield np.asarray(frame, dtype=np.uint8)
 
 
 _NOWHERE = -2  # no frame comes after it

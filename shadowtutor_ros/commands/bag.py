@@ -48,8 +48,8 @@ def _make(arguments: argparse.Namespace) -> str:
     from shadowtutor_ros.bag.writer import write_bag
     from shadowtutor_ros.classes import ClassSet
     from shadowtutor_ros.share import config_file
+    from shadowtutor_ros.sources import open_source
     from shadowtutor_ros.teacher.factory import create_teacher
-    from shadowtutor_ros.video import open_source
 
     source = open_source(arguments.video)
     fps = arguments.fps or source.fps

@@ -101,8 +101,9 @@ def _measure(arguments: argparse.Namespace) -> Measured:
     from shadowtutor_ros.model.device import pick_device
     from shadowtutor_ros.model.student import Student, StudentInfo
     from shadowtutor_ros.share import config_file
+    from shadowtutor_ros.sources import open_source
     from shadowtutor_ros.teacher.factory import create_teacher
-    from shadowtutor_ros.video import open_source, VideoError
+    from shadowtutor_ros.video import VideoError
 
     torch.set_num_threads(arguments.threads)
     classes = ClassSet.load(config_file('lvs8', 'classes'))

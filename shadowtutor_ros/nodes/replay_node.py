@@ -18,7 +18,8 @@ from shadowtutor_ros.nodes.toolkit.parameters import declare, Parameter, Paramet
 from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
 from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.playback import Playback, PlaybackError
-from shadowtutor_ros.video import Frame, FrameReader, open_source
+from shadowtutor_ros.sources import open_source
+from shadowtutor_ros.video import Frame, FrameReader
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
 from shadowtutor_ros.wire.key_frame import JPEG
 from shadowtutor_ros.wire.messages import header_to_msg, stamp_from_msg, stamp_to_msg

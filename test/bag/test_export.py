@@ -12,7 +12,7 @@ from shadowtutor_ros.bag.storage import BagError
 from shadowtutor_ros.bag.writer import write_bag
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.video import FrameSource
+from shadowtutor_ros.video import Capture, ImageFolder
 
 FRAME = np.full((4, 6, 3), 100, np.uint8)
 TICK = 40_000_000  # nanoseconds between two frames
@@ -23,7 +23,7 @@ def mask(class_id: int) -> np.ndarray:
 
 
 def pictures(folder: Path) -> list[np.ndarray]:
-    return list(FrameSource(str(folder)))
+    return list(ImageFolder(str(folder)))
 
 
 def test_labels_are_painted_on_their_frames(
@@ -50,7 +50,7 @@ def test_a_video_has_the_bags_length_and_rate(
 ) -> None:
     write_bag(tmp_path / 'bag', scene.frames[:5], fps, scene.labels[:5])
     export_bag(tmp_path / 'bag', tmp_path / 'new' / 'out.mp4', classes)
-    video = FrameSource(str(tmp_path / 'new' / 'out.mp4'))
+    video = Capture(str(tmp_path / 'new' / 'out.mp4'))
     assert (video.fps, len(list(video))) == (written, 5)
 
 

@@ -12,7 +12,8 @@ from rosbags.rosbag2 import StoragePlugin
 from shadowtutor_ros.bag.reader import BagSource
 from shadowtutor_ros.bag.storage import BagError
 from shadowtutor_ros.bag.writer import write_bag
-from shadowtutor_ros.video import open_source, VideoError
+from shadowtutor_ros.sources import open_source
+from shadowtutor_ros.video import VideoError
 
 BGR = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
 GREY = BGR[..., 0]

@@ -13,7 +13,7 @@ from shadowtutor_ros.bag.images import label_map_of
 from shadowtutor_ros.bag.reader import BagSource
 from shadowtutor_ros.bag.storage import Bag, BagError
 from shadowtutor_ros.bag.writer import IMAGE_TOPIC, INFO_TOPIC, LABELS_TOPIC, write_bag
-from shadowtutor_ros.video import FrameSource, open_source
+from shadowtutor_ros.sources import open_source
 
 
 @pytest.fixture
@@ -97,10 +97,6 @@ def test_compressed_frames_are_close(tmp_path: Path, scene: Scene) -> None:
     assert message.format == 'bgr8; jpeg compressed bgr8'  # type: ignore[attr-defined]
     for read, frame in zip(source, scene.frames):
         assert 0 < np.abs(read.astype(int) - frame).mean() < 20
-
-
-def test_what_is_no_bag_is_a_video(scene: Scene) -> None:
-    assert isinstance(open_source(str(scene.video)), FrameSource)
 
 
 @pytest.mark.parametrize(('labels', 'message'), [

@@ -12,7 +12,7 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.commands import bag
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.video import FrameSource
+from shadowtutor_ros.video import ImageFolder
 
 
 def run(*arguments: object) -> int:
@@ -33,7 +33,7 @@ def test_a_labelled_folder_becomes_a_bag_and_a_painted_folder(
     assert run('export', tmp_path / 'bag', tmp_path / 'out') == 0
     assert ('out: 7 frames, 7 painted, 0 without a mask, 0 masks without a frame'
             in capsys.readouterr().out)
-    for index, picture in enumerate(FrameSource(str(tmp_path / 'out'))):
+    for index, picture in enumerate(ImageFolder(str(tmp_path / 'out'))):
         np.testing.assert_array_equal(picture, overlay(
             scene.frames[index], scene.labels[index], classes.colours, 0.5))
     assert index == 6

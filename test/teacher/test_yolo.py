@@ -16,7 +16,7 @@ from shadowtutor_ros.teacher.yolo import extract_weights, load_network, YoloTeac
 from shadowtutor_ros.teacher.yolo.checkpoint import UntrustedCheckpoint
 from shadowtutor_ros.teacher.yolo.modules import Detections, ImplicitA, Segment
 from shadowtutor_ros.teacher.yolo.teacher import _inside, _masks, _select, Letterbox
-from shadowtutor_ros.video import FrameSource
+from shadowtutor_ros.video import Capture
 
 
 class Evil:
@@ -162,7 +162,7 @@ def test_real_weights_find_the_pedestrians(classes: ClassSet) -> None:
     if not (weights.is_file() and clip.is_file()):
         pytest.skip(f'{weights} or {clip} is not there')
     teacher = YoloTeacher(weights, classes, score_threshold=0.4)
-    frame = next(iter(FrameSource(str(clip))))
+    frame = next(iter(Capture(str(clip))))
     labelling = teacher.label(frame)
     assert labelling.class_ids.shape == frame.shape[:2]
     people = (labelling.class_ids == 0).mean()
@@ -175,7 +175,7 @@ def test_two_real_networks_agree_where_the_pedestrians_are(classes: ClassSet) ->
     files = [cache_folder() / name for name in ('yolov7-seg.pt', 'yolov5s-seg.pt', 'vtest.avi')]
     if missing := [str(file) for file in files if not file.is_file()]:
         pytest.skip(f'not there: {", ".join(missing)}')
-    frame = next(iter(FrameSource(str(files[2]))))
+    frame = next(iter(Capture(str(files[2]))))
     large, small = (YoloTeacher(file, classes, score_threshold=0.4).label(frame).boxes
                     for file in files[:2])
     best = [max(_iou(box, other) for other in large) for box in small]
