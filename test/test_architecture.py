@@ -1,53 +1,121 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imports go down the figure of docs/architecture.md, and ROS stays where it belongs."""
+"""Imports go down the figure of docs/architecture.md, in no circle, and ROS stays in its place."""
 
 import ast
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 
-# From the bottom of the figure; a folder that is not here stands on top.
-LAYERS = (('model', 'transfer'), ('distill', 'schedule', 'wire', 'teacher'), ('runtime',),
-          ('monitor',), ('nodes',), ('harness', 'bag'), ('evaluation',))
-TOP = len(LAYERS)
-FOLDERS = sorted(path.parent.name for path in PACKAGE.glob('*/__init__.py'))
-KNOW_ROS = {'wire/messages.py', 'wire/piece_messages.py', 'wire/images.py',
-            'evaluation/over_ros.py'}
+# Folders, and modules beside them, from the bottom of the figure. A part imports only what lies
+# below it: the parts of one layer know nothing of each other.
+LAYERS = (
+    ('errors', 'overlay', 'share'),
+    ('classes', 'dds', 'playback', 'schedule', 'transfer', 'video'),
+    ('teacher',),
+    ('assets', 'tasks'),
+    ('model',),
+    ('distill', 'wire'),
+    ('bag', 'monitor', 'runtime'),
+    ('sources',),
+    ('nodes',),
+    ('harness',),
+    ('evaluation',),
+    ('demo', 'doctor'),
+    ('commands',),
+    ('cli',),
+)
+# The rooms of nodes/: a room imports itself and these, and no node.
+ROOMS = {'toolkit': (), 'link': ('toolkit', 'qos')}
+TOOLKIT_KNOWS = {'dds', 'errors'}  # of ours: the rest of it would serve any rclpy node
+
+KNOW_ROS = ('doctor/observer.py', 'doctor/ros.py', 'evaluation/over_ros.py', 'harness/', 'nodes/',
+            'wire/images.py', 'wire/messages.py', 'wire/piece_messages.py')
 ROS = {'action_msgs', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'launch',
-       'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs',
-       'shadowtutor_msgs', 'std_msgs', 'vision_msgs'}
+       'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs',
+       'shadowtutor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs'}
 
 
-def layer(folder: str) -> int:
-    return next((height for height, folders in enumerate(LAYERS) if folder in folders), TOP)
+def name_of(path: Path) -> str:
+    """Return a module's name within the package: ``nodes.link.action_link``, ``video``."""
+    parts = path.relative_to(PACKAGE).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
-def imports(path: Path) -> set[str]:
-    """Return the modules that a file imports, wherever in the file."""
+FILES = {name_of(path): path for path in sorted(PACKAGE.rglob('*.py')) if path.parent != PACKAGE
+         or path.name != '__init__.py'}
+PARTS = sorted({name.partition('.')[0] for name in FILES})
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return what a file imports, wherever in the file: modules, and names from modules."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
-    return ({alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-            | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module})
+    assert not any(node.level for node in nodes if isinstance(node, ast.ImportFrom)), path
+    return frozenset(
+        alias.name if isinstance(node, ast.Import) else f'{node.module}.{alias.name}'
+        for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names)
 
 
-def test_the_figure_shows_folders_that_exist() -> None:
-    assert {folder for folders in LAYERS for folder in folders} <= set(FOLDERS)
+def ours(path: Path) -> set[str]:
+    """Return the modules of the package that a file imports."""
+    found = [name.partition('.')[2] for name in imports(path)
+             if name.partition('.')[0] == PACKAGE.name]
+    return {name if name in FILES else name.rpartition('.')[0] for name in found} - {''}
 
 
-@pytest.mark.parametrize('folder', FOLDERS)
-def test_a_folder_imports_only_from_below(folder: str) -> None:
-    for path in PACKAGE.glob(f'{folder}/**/*.py'):
-        for module in imports(path):
-            ours, _, rest = module.partition('.')
-            other = rest.partition('.')[0]
-            if ours == PACKAGE.name and other in FOLDERS and other != folder:
-                assert layer(other) < layer(folder) or layer(folder) == TOP, (path, module)
+def layer(part: str) -> int:
+    return next(height for height, parts in enumerate(LAYERS) if part in parts)
 
 
-@pytest.mark.parametrize('folder', [folder for folder in FOLDERS if layer(folder) != TOP
-                                    and folder not in ('nodes', 'harness')])
-def test_algorithms_know_nothing_of_ros(folder: str) -> None:
-    for path in PACKAGE.glob(f'{folder}/**/*.py'):
-        known = {module.partition('.')[0] for module in imports(path)} & ROS
-        assert not known or str(path.relative_to(PACKAGE)) in KNOW_ROS, (path, known)
+def test_every_folder_and_every_module_beside_them_has_one_place() -> None:
+    placed = [part for parts in LAYERS for part in parts]
+    assert len(placed) == len(set(placed))
+    assert set(PARTS) <= set(placed)
+    assert set(placed) - set(PARTS) <= {'tasks'}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    TopologicalSorter({name: ours(path) for name, path in FILES.items()}).prepare()
+
+
+@pytest.mark.parametrize('part', PARTS)
+def test_a_part_imports_only_from_below(part: str) -> None:
+    for name, path in FILES.items():
+        if name.partition('.')[0] == part:
+            above = {other for module in ours(path) if (other := module.partition('.')[0]) != part
+                     and layer(other) >= layer(part)}
+            assert not above, name
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_of_the_nodes_imports_no_node(room: str) -> None:
+    for name, path in FILES.items():
+        if name.startswith(f'nodes.{room}'):
+            parts = {module.split('.')[1] for module in ours(path) if module.startswith('nodes.')}
+            assert parts <= {room, *ROOMS[room]}, name
+
+
+def test_the_toolkit_of_the_nodes_is_generic() -> None:
+    for name, path in FILES.items():
+        if name.startswith('nodes.toolkit'):
+            known = {module.partition('.')[0] for module in ours(path)} - {'nodes'}
+            assert known <= TOOLKIT_KNOWS, name
+            assert not any(module.startswith('shadowtutor_msgs') for module in imports(path)), name
+
+
+@pytest.mark.parametrize('part', PARTS)
+def test_algorithms_know_nothing_of_ros(part: str) -> None:
+    for name, path in FILES.items():
+        file = path.relative_to(PACKAGE).as_posix()
+        if name.partition('.')[0] == part and not file.startswith(KNOW_ROS):
+            assert not {module.partition('.')[0] for module in imports(path)} & ROS, name
+
+
+@pytest.mark.parametrize('place', KNOW_ROS)
+def test_what_may_know_ros_exists(place: str) -> None:
+    assert (PACKAGE / place).exists()
