@@ -8,19 +8,16 @@ from launch.actions import (
     OpaqueFunction,
 )
 from launch.launch_context import LaunchContext
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.substitutions import FindPackageShare
+from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchDescription
+from shadowtutor_ros.launching import launch_file
 
 
 def include(name: str, **arguments: str) -> GroupAction:
     """Return a launch file; the group keeps its defaults, as params_file, from the others."""
     return GroupAction([IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution(
-            [FindPackageShare('shadowtutor_ros'), 'launch', f'{name}.launch.py'])),
-        launch_arguments=arguments.items())])
+        launch_file(name), launch_arguments=arguments.items())])
 
 
 def bringup(context: LaunchContext) -> list[GroupAction]:

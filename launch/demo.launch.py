@@ -2,11 +2,9 @@
 """Replay, student and tutor on one machine without a GPU."""
 
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import PathJoinSubstitution
-from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
+from shadowtutor_ros.launching import launch_file
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -21,6 +19,5 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('goal_timeout', default_value='60.0',
                               description='Seconds until a key frame without an answer has '
                                           'failed; without a GPU the first takes long'),
-        IncludeLaunchDescription(PythonLaunchDescriptionSource(PathJoinSubstitution(
-            [FindPackageShare('shadowtutor_ros'), 'launch', 'bringup.launch.py']))),
+        IncludeLaunchDescription(launch_file('bringup')),
     ])

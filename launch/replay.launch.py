@@ -3,45 +3,31 @@
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.launch_context import LaunchContext
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
+from shadowtutor_ros.launching import given, image_remappings, make_node, node_arguments
 
 
 def replay(context: LaunchContext) -> list[Node]:
     """Return the node."""
     value = LaunchConfiguration
-    # If given, they override params_file.
-    given: dict[str, object] = {
-        name: value(name).perform(context) == 'true'
-        for name in ('loop', 'clock') if value(name).perform(context)}
-    stamps = value('stamps').perform(context) or ('media' if given.get('clock') else '')
-    if stamps:
-        given['stamps'] = stamps
-    return [Node(
-        package='shadowtutor_ros', executable='replay_node', name='replay',
-        namespace=value('namespace'), output='screen',
-        parameters=[value('params_file'),
-                    {'source': ParameterValue(value('source'), value_type=str), **given}],
-        remappings=[('image', value('image')),
-                    ('image/compressed', [value('image'), '/compressed']),
-                    ('mask', value('mask'))],
-        arguments=['--ros-args', '--log-level', value('log_level')])]
+    parameters = {'source': ParameterValue(value('source'), value_type=str),
+                  **given(context, {'loop': bool, 'clock': bool, 'stamps': str})}
+    if value('clock').perform(context) == 'true':
+        parameters.setdefault('stamps', 'media')
+    return [make_node('replay', parameters,
+                      remappings=[*image_remappings(), ('mask', value('mask'))])]
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return one replay node with its arguments."""
-    default_parameters = PathJoinSubstitution(
-        [FindPackageShare('shadowtutor_ros'), 'config', 'replay.yaml'])
     return LaunchDescription([
         DeclareLaunchArgument('source',
                               description='Video file, folder of images, rosbag, or camera index'),
-        DeclareLaunchArgument('namespace', default_value='', description='Namespace of the robot'),
-        DeclareLaunchArgument('params_file', default_value=default_parameters,
-                              description='YAML file with parameters of the node'),
+        *node_arguments('replay', 'robot'),
         DeclareLaunchArgument('loop', default_value='', choices=['', 'true', 'false'],
                               description='Begin again at the end; empty: what params_file says'),
         DeclareLaunchArgument('clock', default_value='', choices=['', 'true', 'false'],
@@ -50,8 +36,6 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('stamps', default_value='', choices=['', 'now', 'media'],
                               description='now: of the clock; media: frame index / fps; empty: '
                                           'media with clock, else what params_file says'),
-        DeclareLaunchArgument('log_level', default_value='info',
-                              description='debug, info, warn, error or fatal'),
         DeclareLaunchArgument('image', default_value='camera/image_raw',
                               description='Topic to publish on; relative to the namespace '
                                           'without a leading slash'),

@@ -16,7 +16,7 @@ LAYERS = (
     ('errors', 'overlay', 'share'),
     ('classes', 'dds', 'playback', 'schedule', 'transfer', 'video'),
     ('teacher',),
-    ('assets', 'tasks'),
+    ('assets', 'launching', 'tasks'),
     ('model',),
     ('distill', 'wire'),
     ('bag', 'monitor', 'runtime'),
@@ -32,8 +32,9 @@ LAYERS = (
 ROOMS = {'toolkit': (), 'link': ('toolkit', 'qos')}
 TOOLKIT_KNOWS = {'dds', 'errors'}  # of ours: the rest of it would serve any rclpy node
 
-KNOW_ROS = ('doctor/observer.py', 'doctor/ros.py', 'evaluation/over_ros.py', 'harness/', 'nodes/',
-            'wire/images.py', 'wire/messages.py', 'wire/piece_messages.py')
+KNOW_ROS = ('doctor/observer.py', 'doctor/ros.py', 'evaluation/over_ros.py', 'harness/',
+            'launching.py', 'nodes/', 'wire/images.py', 'wire/messages.py',
+            'wire/piece_messages.py')
 ROS = {'action_msgs', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'launch',
        'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs',
        'shadowtutor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs'}
