@@ -52,11 +52,6 @@ class ClassSet:
         """The id of the background, the last one."""
         return len(self.names) - 1
 
-    @property
-    def palette(self) -> NDArray[np.uint8]:
-        """The colours as an Nx3 array, RGB."""
-        return np.array(self.colours, np.uint8)
-
     def coco_lookup(self) -> NDArray[np.int64]:
         """Return the class id of each of the 80 COCO ids."""
         return np.array([self.coco.get(name, self.background) for name in COCO_NAMES], np.int64)

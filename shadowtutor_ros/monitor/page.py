@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import socket
 import threading
 import time
+from typing import Generic, TypeVar
 
 from fastapi import FastAPI, Response
 from nicegui import app, Client, run, ui
@@ -15,9 +16,13 @@ import uvicorn
 
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.monitor.cards import StudentCard, TutorLine
-from shadowtutor_ros.monitor.fleet import Fleet, Key, LessonView
+from shadowtutor_ros.monitor.fleet import Fleet, Key, LessonView, StudentView, TutorView
 from shadowtutor_ros.monitor.pictures import Gallery, Pictures
 from shadowtutor_ros.monitor.style import CSS
+
+K = TypeVar('K')
+View = TypeVar('View')
+Card = TypeVar('Card', StudentCard, TutorLine)
 
 _PERIOD = 1.0  # seconds between updates
 _GRACE = 2  # seconds that browsers get to leave
@@ -88,13 +93,11 @@ class _Page:
     def __init__(self, fleet: Fleet, gallery: Gallery) -> None:
         self._fleet = fleet
         self._gallery = gallery
-        self._students: dict[Key, StudentCard] = {}
-        self._tutors: dict[str, TutorLine] = {}
         with ui.element('div').classes('head'):
             ui.label('ShadowTutor').classes('title')
             self._summary = ui.label().classes('soft')
-        self._tutor_lines = ui.element('div').classes('tutors')
-        self._student_cards = ui.element('div').classes('students')
+        self._tutors: _Cards[str, TutorView, TutorLine] = _Cards('tutors', TutorLine)
+        self._students: _Cards[Key, StudentView, StudentCard] = _Cards('students', StudentCard)
         self._nobody = ui.label('No student and no tutor publishes a status yet.')
         self._nobody.classes('nobody')
 
@@ -105,28 +108,38 @@ class _Page:
         self._nobody.visible = view.empty
         self._summary.text = (f'{_count(len(view.students), "student")}, '
                               f'{_count(len(view.tutors), "tutor")}')
-        for key in self._students.keys() - shown.keys():
-            self._students.pop(key).root.delete()
-        for index, student in enumerate(view.students):
-            if student.key not in self._students:
-                with self._student_cards:
-                    self._students[student.key] = StudentCard(student)
-                self._students[student.key].root.move(target_index=index)
-            self._students[student.key].show(student, *shown[student.key])
-        for node in self._tutors.keys() - {tutor.node for tutor in view.tutors}:
-            self._tutors.pop(node).root.delete()
-        for index, tutor in enumerate(view.tutors):
-            if tutor.node not in self._tutors:
-                with self._tutor_lines:
-                    self._tutors[tutor.node] = TutorLine(tutor)
-                self._tutors[tutor.node].root.move(target_index=index)
-            self._tutors[tutor.node].show(tutor)
+        students = self._students.of({student.key: student for student in view.students})
+        for student in view.students:
+            students[student.key].show(student, *shown[student.key])
+        tutors = self._tutors.of({tutor.node: tutor for tutor in view.tutors})
+        for tutor in view.tutors:
+            tutors[tutor.node].show(tutor)
 
     async def _pictures(self, last: LessonView | None) -> tuple[Pictures | None, str]:
         if last is None:
             return None, ''
         shown: tuple[Pictures | None, str] | None = await run.io_bound(self._gallery.show, last)
         return shown or (None, '')  # None: the server ends
+
+
+class _Cards(Generic[K, View, Card]):
+    """A block with a card for everybody who is there, in their order."""
+
+    def __init__(self, classes: str, make: Callable[[View], Card]) -> None:
+        self._block = ui.element('div').classes(classes)
+        self._make: Callable[[View], Card] = make
+        self._cards: dict[K, Card] = {}
+
+    def of(self, views: Mapping[K, View]) -> Mapping[K, Card]:
+        """Return the cards of ``views``; those of anybody else go."""
+        for key in self._cards.keys() - views.keys():
+            self._cards.pop(key).root.delete()
+        for index, (key, view) in enumerate(views.items()):
+            if key not in self._cards:
+                with self._block:
+                    self._cards[key] = self._make(view)
+                self._cards[key].root.move(target_index=index)
+        return self._cards
 
 
 def _count(number: int, what: str) -> str:

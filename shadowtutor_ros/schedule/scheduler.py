@@ -87,11 +87,6 @@ class Scheduler:
         """Say whether a key frame is still unanswered."""
         return self._outstanding
 
-    @property
-    def due_in(self) -> int:
-        """Frames until the next key frame if nothing changes; 0 = the next frame."""
-        return max(0, self._wanted_step() - self._step)
-
     def on_frame(self) -> bool:
         """Count one frame and return whether it is a key frame."""
         key_frame = not self._outstanding and self._step >= self._wanted_step()
