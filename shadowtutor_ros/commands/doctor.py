@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='of this machine: a robot needs no teacher, a server no camera '
                              '(default %(default)s)')
     parser.add_argument('--teacher-weights', default='', metavar='PATH',
-                        help='try them: a YOLO .pt file, or label maps')
+                        help='try this weight file, or these label maps')
+    parser.add_argument('--teacher', default='', metavar='NAME',
+                        help='whose weights they are (default: as their suffix says)')
     parser.add_argument('--graph', type=positive, metavar='SECONDS',
                         help='look at the running nodes, too; unless the role is server it '
                              'listens to the cameras, which costs their bandwidth')
@@ -39,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     colour = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
     findings = []
-    for finding in examine(arguments.role, arguments.teacher_weights, arguments.graph):
+    for finding in examine(arguments.role, arguments.teacher_weights, arguments.teacher,
+                           arguments.graph):
         findings.append(finding)
         if not arguments.json:
             print(_line(finding, colour), flush=True)

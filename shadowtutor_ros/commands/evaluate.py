@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('videos', nargs='+', type=Path, metavar='VIDEO',
                         help='video file, image folder or rosbag')
     parser.add_argument('--teacher', default='yolov7-seg', metavar='NAME',
-                        help=f'{", ".join(_FETCHED)} (fetched), yolo, detectron2 or torchvision '
+                        help=f'{", ".join(_FETCHED)} (fetched), or a teacher of tutor_node '
                              '(default %(default)s)')
     parser.add_argument('--teacher-weights', type=Path, metavar='FILE',
-                        help='.pt file of the teacher yolo')
+                        help='weights of a teacher of tutor_node')
     parser.add_argument('--labels', type=Path, metavar='DIR',
                         help='given label maps instead of a teacher: of the video, or for '
                              'several videos DIR/<name of the video without its suffix>')

@@ -23,19 +23,20 @@ from shadowtutor_ros.doctor.finding import Finding, guarded, ROBOT, SERVER, SKIP
 
 
 def examine(
-    role: str, weights: str = '', seconds: float | None = None,
+    role: str, weights: str = '', name: str = '', seconds: float | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Finding]:
     """
     Yield the findings as they come; ``role`` is one of ROLES. Raise nothing.
 
-    ``weights`` are a teacher's, to be tried; with ``seconds`` the live graph is looked at, too.
+    ``weights`` are to be tried as those of the teacher ``name``, empty where their suffix says
+    it; with ``seconds`` the live graph is looked at, too.
     """
     loaded = ros.load(environment)
     rmw = loaded.rmw or environment.get('RMW_IMPLEMENTATION') or FASTDDS
     yield from guarded('computing', partial(_computing, role))
     if role != ROBOT:
-        yield from guarded(teacher.TEACHER, partial(_teachers, weights))
+        yield from guarded(teacher.TEACHER, partial(_teachers, weights, name))
     yield from guarded(ros.ROS, partial(ros.ros, loaded, environment))
     yield from guarded(ros.RMW, partial(ros.rmw, loaded, environment))
     yield from guarded(ros.MESSAGES, partial(ros.messages, loaded))
@@ -57,14 +58,19 @@ def _computing(role: str) -> Iterator[Finding]:
         yield from guarded(compute.STUDENT, partial(compute.student, torch))
 
 
-def _teachers(weights: str) -> Iterator[Finding]:
-    found = [finding for name, check in (
-        ('detectron2', partial(teacher.package, 'detectron2')),
-        ('torchvision', partial(teacher.package, 'torchvision')),
-        ('weights', partial(teacher.weights, weights)),
-    ) for finding in guarded(f'{teacher.TEACHER} {name}', check)]
+def _teachers(weights: str, name: str) -> Iterator[Finding]:
+    try:
+        from shadowtutor_ros.teacher.factory import TEACHERS
+    except ImportError as error:  # of a package that machine.packages names
+        yield Finding(SKIPPED, teacher.TEACHER, f'cannot be looked for: {error}')
+        return
+    checks = [(row, partial(teacher.package, row, known.modules))
+              for row, known in TEACHERS.items() if known.modules]
+    checks.append(('weights', partial(teacher.weights, weights, name)))
+    found = [finding for what, check in checks
+             for finding in guarded(f'{teacher.TEACHER} {what}', check)]
     yield from found
-    yield teacher.teacher(found, weights)
+    yield teacher.teacher(found, weights, name)
 
 
 def _network(role: str, rmw: str, environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 import importlib
 from importlib.util import find_spec
+from pathlib import PurePath
 import shlex
 import sys
 
@@ -14,59 +15,68 @@ from shadowtutor_ros.doctor.fixes import pip, start
 
 TEACHER = 'teacher'
 _DEFAULT = 'detectron2'
-_MODULES = {'detectron2': ('detectron2', 'detectron2.model_zoo', 'detectron2.engine'),
-            'torchvision': ('torchvision', 'torchvision.models.detection')}
 # Prints the path of yolov7-seg.pt, and fetches it before where it is not there yet.
 _FETCHED = (f'"$({sys.executable} -c '
             "'from shadowtutor_ros.assets import teacher_weights as w; print(w())')\"")
 
 
-def package(name: str) -> Finding:
-    """Import the package of the teacher ``name``: detectron2 or torchvision."""
+def package(name: str, modules: Sequence[str]) -> Finding:
+    """Import the ``modules`` that the teacher ``name`` needs, the package first."""
     what = f'{TEACHER} {name}'
-    module, *parts = _MODULES[name]
-    if find_spec(module) is None:
+    if find_spec(modules[0]) is None:
         return Finding(SKIPPED, what, 'not installed')
     try:
-        for part in (module, *parts):
-            importlib.import_module(part)
+        for module in modules:
+            importlib.import_module(module)
     except Exception as error:  # built for another torch: RuntimeError, OSError, ImportError
         return Finding(
             WARNING, what, f'installed, but not for this torch: {type(error).__name__}: {error}',
             pip('--force-reinstall torch torchvision')
             if name == 'torchvision' else 'build it again with this torch')
-    return Finding(OK, what, 'can be imported; it fetches its COCO weights at its first start')
+    return Finding(OK, what, 'can be imported; without teacher_weights it fetches its own at its '
+                   'first start')
 
 
-def weights(path: str) -> Finding:
-    """Make the teacher that reads ``path``: yolo of a .pt file, else labels."""
+def teacher_of(path: str, name: str = '') -> str:
+    """Return the teacher that the weights ``path`` are for: ``name``, else by their suffix."""
+    from shadowtutor_ros.teacher.factory import TEACHERS
+    return name or next((row for row, known in TEACHERS.items()
+                         if PurePath(path).suffix in known.suffixes), 'labels')
+
+
+def weights(path: str, name: str = '') -> Finding:
+    """Make the teacher that reads ``path``."""
     if not path:
-        return Finding(SKIPPED, f'{TEACHER} yolo/labels', 'no --teacher-weights to try')
+        return Finding(SKIPPED, f'{TEACHER} weights', 'no --teacher-weights to try')
     from shadowtutor_ros.classes import ClassSet
     from shadowtutor_ros.errors import ShadowTutorError
     from shadowtutor_ros.share import config_file
     from shadowtutor_ros.teacher.factory import create_teacher
 
-    name = 'yolo' if path.endswith(('.pt', '.pth')) else 'labels'
+    name = teacher_of(path, name)
     what = f'{TEACHER} {name}'
     try:
         create_teacher(name, ClassSet.load(config_file('lvs8', 'classes')), weights=path)
     except ShadowTutorError as error:
         return Finding(PROBLEM, what, str(error), start(
             'tutor', teacher='yolo', teacher_weights=_FETCHED) if name == 'yolo' else
-            'see README.md, Teachers: what label maps may look like')
+            'see README.md, Teachers: what teacher_weights may be')
     return Finding(OK, what, f'{path} can be read')
 
 
-def teacher(found: Collection[Finding], weights: str) -> Finding:
-    """Judge whether the tutor gets a teacher, by what was found of each; ``weights`` is a path."""
-    names = [f.what.removeprefix(f'{TEACHER} ') for f in found if f.level == OK]
-    if not names:
+def teacher(found: Collection[Finding], path: str, name: str = '') -> Finding:
+    """Judge whether the tutor gets a teacher, by all that was found of each."""
+    levels: dict[str, list[str]] = {}
+    for finding in found:
+        levels.setdefault(finding.what.removeprefix(f'{TEACHER} '), []).append(finding.level)
+    fine = [one for one, its in levels.items() if set(its) == {OK}]
+    if not fine:
         return Finding(
             PROBLEM, TEACHER, f'none: a tutor needs {_DEFAULT} (the default), torchvision, or '
             'weights to be given', start('tutor', teacher='yolo', teacher_weights=_FETCHED))
-    if _DEFAULT not in names:
-        given = {} if names[0] == 'torchvision' else {'teacher_weights': shlex.quote(weights)}
-        return Finding(WARNING, TEACHER, f'{", ".join(names)}, but not the default {_DEFAULT}: '
-                       'name it', start('tutor', teacher=names[0], **given))
-    return Finding(OK, TEACHER, ', '.join(names))
+    if _DEFAULT not in fine:
+        given = ({'teacher_weights': shlex.quote(path)}
+                 if path and fine[0] == teacher_of(path, name) else {})
+        return Finding(WARNING, TEACHER, f'{", ".join(fine)}, but not the default {_DEFAULT}: '
+                       'name it', start('tutor', teacher=fine[0], **given))
+    return Finding(OK, TEACHER, ', '.join(fine))

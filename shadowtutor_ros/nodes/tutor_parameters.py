@@ -14,9 +14,9 @@ _DISTILL = DistillSettings()
 _WEIGHTS = WeightSettings()
 
 TUTOR_PARAMETERS = (
-    Parameter('teacher', 'detectron2', 'What labels key frames.', choices=TEACHERS),
-    Parameter('teacher_weights', '', 'yolo: the .pt file; labels: the folder, .npz, .h5 or '
-              'LVS .npy of label maps; others: empty for their own COCO weights.'),
+    Parameter('teacher', 'detectron2', 'What labels key frames.', choices=tuple(TEACHERS)),
+    Parameter('teacher_weights', '', '; '.join(
+        f'{name}: {row.weights}' for name, row in TEACHERS.items()) + '.'),
     Parameter('score_threshold', 0.5, 'Detections below this score are no objects.', 0.0, 1.0),
     Parameter('labels_fps', 25.0, 'teacher labels: label maps per second of stamps.',
               0.001, 1000.0),

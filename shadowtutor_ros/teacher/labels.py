@@ -12,10 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.teacher.lvs import LvsTeacher
 from shadowtutor_ros.teacher.objects import ObjectsFile
-from shadowtutor_ros.teacher.protocol import Labelling, TeacherError, TeacherUnavailable
+from shadowtutor_ros.teacher.protocol import (
+    Labelling,
+    Teacher,
+    TeacherError,
+    TeacherOptions,
+    TeacherUnavailable,
+)
 
 LabelMap = NDArray[np.uint8]
+
+
+def given_labels(options: TeacherOptions) -> Teacher:
+    """Return the teacher ``labels``: LVS's detections for an ``.npy``, else label maps."""
+    path = options.needed_weights
+    if path.suffix == '.npy':
+        return LvsTeacher(path, options.classes, options.fps, options.score_threshold)
+    return LabelsTeacher(path, options.classes, options.fps)
 
 
 class LabelsTeacher:

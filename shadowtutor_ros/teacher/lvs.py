@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet, COCO_NAMES
+from shadowtutor_ros.teacher.array_pickle import Array, UntrustedFile
 from shadowtutor_ros.teacher.instances import paint
-from shadowtutor_ros.teacher.object_npy import Array, read_object_npy, UntrustedFile
+from shadowtutor_ros.teacher.object_npy import read_object_npy
 from shadowtutor_ros.teacher.protocol import Labelling, TeacherError
 
 MASK_THRESHOLD = 0.5  # as the dataset's own labels

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.errors import ShadowTutorError
 
 
@@ -18,6 +20,32 @@ class TeacherError(ShadowTutorError):
 
 class TeacherUnavailable(TeacherError):
     """A teacher needs software or weights that are not installed."""
+
+
+@dataclass(frozen=True)
+class TeacherOptions:
+    """
+    What every teacher is made from.
+
+    ``name`` is its row in the table; ``weights`` its file or folder, None for what its package
+    has; ``device`` torch's; detections below ``score_threshold`` (0-1) are no objects; ``fps``
+    is for given labels, frames per second of stamps.
+    """
+
+    name: str
+    classes: ClassSet
+    weights: Path | None = None
+    device: str = 'cpu'
+    score_threshold: float = 0.5
+    fps: float = 25.0
+
+    @property
+    def needed_weights(self) -> Path:
+        """``weights`` for a teacher that has no others; raise TeacherError when it is None."""
+        if self.weights is None:
+            raise TeacherError(
+                f'teacher {self.name}: teacher_weights must name its file or folder')
+        return self.weights
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,21 @@ from torch import Tensor
 
 from shadowtutor_ros.classes import ClassSet, COCO_NAMES
 from shadowtutor_ros.teacher.instances import paint
-from shadowtutor_ros.teacher.protocol import Labelling, TeacherUnavailable
+from shadowtutor_ros.teacher.protocol import Labelling, TeacherOptions, TeacherUnavailable
+from shadowtutor_ros.teacher.weights import file_version, load_weights
 
 
 class TorchvisionTeacher:
-    """``maskrcnn_resnet50_fpn_v2`` with its COCO weights."""
+    """
+    ``maskrcnn_resnet50_fpn_v2``, trained on COCO.
 
-    def __init__(self, classes: ClassSet, device: str, score_threshold: float) -> None:
+    ``weights`` of the options is its state dict, written by torch.save; without it torchvision
+    downloads its own.
+    """
+
+    name = 'torchvision'
+
+    def __init__(self, options: TeacherOptions) -> None:
         try:
             from torchvision.models.detection import (
                 maskrcnn_resnet50_fpn_v2,
@@ -28,14 +36,24 @@ class TorchvisionTeacher:
             raise TeacherUnavailable(
                 'teacher torchvision: the package is not installed or not for this torch; '
                 f'pip install torchvision, or take another teacher ({error})') from error
-        weights = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
-        self.name = 'torchvision'
-        self.version = f'{weights} {score_threshold}'
-        self._classes = classes
-        self._device = device
-        self._categories = weights.meta['categories']
-        self._network = maskrcnn_resnet50_fpn_v2(
-            weights=weights, box_score_thresh=score_threshold).eval().to(device)
+        coco = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
+        try:
+            network = maskrcnn_resnet50_fpn_v2(
+                weights=None if options.weights else coco, weights_backbone=None,
+                box_score_thresh=options.score_threshold)
+        except OSError as error:
+            raise TeacherUnavailable(
+                f'teacher torchvision: {coco.url} cannot be had, give a local file as '
+                f'teacher_weights ({error})') from error
+        weights = str(coco)
+        if options.weights:
+            load_weights(network, options.weights)
+            weights = file_version(options.weights)
+        self.version = f'{weights} {options.score_threshold}'
+        self._classes = options.classes
+        self._device = options.device
+        self._categories = coco.meta['categories']
+        self._network = network.eval().to(options.device)
 
     @torch.inference_mode()
     def label(self, frame: NDArray[np.uint8], stamp: float = 0.0) -> Labelling:

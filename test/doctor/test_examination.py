@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import sys
 
 import pytest
 
 from shadowtutor_ros.doctor import network
 from shadowtutor_ros.doctor.examination import examine
-from shadowtutor_ros.doctor.finding import BOTH, LEVELS, OK, PROBLEM, ROBOT, SERVER, WARNING
+from shadowtutor_ros.doctor.finding import (
+    BOTH,
+    LEVELS,
+    OK,
+    PROBLEM,
+    ROBOT,
+    SERVER,
+    SKIPPED,
+    WARNING,
+)
 
 pytestmark = pytest.mark.ros
 
@@ -32,6 +42,15 @@ def test_without_a_middleware_the_rest_is_still_checked() -> None:
     assert found['RMW'].level == PROBLEM
     assert found['interfaces'].level in LEVELS
     assert found['graph'].found == 'rclpy cannot be imported'
+
+
+def test_without_the_packages_of_a_teacher_the_rest_is_still_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, 'shadowtutor_ros.teacher.factory', None)
+    found = {finding.what: finding for finding in examine(SERVER)}
+    assert found['teacher'].level == SKIPPED
+    assert found['ROS'].level in LEVELS
 
 
 def test_a_check_that_fails_unexpectedly_stops_none_of_the_others(

@@ -12,9 +12,9 @@ import pytest
 from scene import Scene
 
 from shadowtutor_ros.classes import ClassSet, COCO_NAMES
+from shadowtutor_ros.teacher.array_pickle import UntrustedFile
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.teacher.lvs import LvsTeacher
-from shadowtutor_ros.teacher.object_npy import UntrustedFile
 from shadowtutor_ros.teacher.protocol import TeacherError
 
 PERSON, CAR, CHAIR = (COCO_NAMES.index(name) + 1 for name in ('person', 'car', 'chair'))

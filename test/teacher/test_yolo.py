@@ -11,8 +11,9 @@ from torch import nn
 
 from shadowtutor_ros.assets import cache_folder
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
-from shadowtutor_ros.teacher.yolo import extract_weights, load_network, YoloTeacher
+from shadowtutor_ros.teacher.yolo import extract_weights, load_network
 from shadowtutor_ros.teacher.yolo.checkpoint import UntrustedCheckpoint
 from shadowtutor_ros.teacher.yolo.modules import Detections, ImplicitA, Segment
 from shadowtutor_ros.teacher.yolo.teacher import _inside, _masks, _select, Letterbox
@@ -161,7 +162,7 @@ def test_real_weights_find_the_pedestrians(classes: ClassSet) -> None:
     weights, clip = cache_folder() / 'yolov5s-seg.pt', cache_folder() / 'vtest.avi'
     if not (weights.is_file() and clip.is_file()):
         pytest.skip(f'{weights} or {clip} is not there')
-    teacher = YoloTeacher(weights, classes, score_threshold=0.4)
+    teacher = create_teacher('yolo', classes, weights=str(weights), score_threshold=0.4)
     frame = next(iter(Capture(str(clip))))
     labelling = teacher.label(frame)
     assert labelling.class_ids.shape == frame.shape[:2]
@@ -176,8 +177,9 @@ def test_two_real_networks_agree_where_the_pedestrians_are(classes: ClassSet) ->
     if missing := [str(file) for file in files if not file.is_file()]:
         pytest.skip(f'not there: {", ".join(missing)}')
     frame = next(iter(Capture(str(files[2]))))
-    large, small = (YoloTeacher(file, classes, score_threshold=0.4).label(frame).boxes
-                    for file in files[:2])
+    large, small = (
+        create_teacher('yolo', classes, weights=str(file), score_threshold=0.4).label(frame).boxes
+        for file in files[:2])
     best = [max(_iou(box, other) for other in large) for box in small]
     assert np.median(best) > 0.85
 

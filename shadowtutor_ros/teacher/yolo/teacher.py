@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,10 +12,10 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.teacher.instances import paint
-from shadowtutor_ros.teacher.protocol import Labelling
-from shadowtutor_ros.teacher.yolo.checkpoint import file_version, load_network
+from shadowtutor_ros.teacher.protocol import Labelling, TeacherOptions
+from shadowtutor_ros.teacher.weights import file_version
+from shadowtutor_ros.teacher.yolo.checkpoint import load_network
 from shadowtutor_ros.teacher.yolo.modules import Detections
 
 _STRIDE = 32
@@ -62,21 +61,16 @@ class Letterbox:
 class YoloTeacher:
     """YOLOv7-seg or YOLOv5-seg with COCO weights."""
 
-    def __init__(
-        self,
-        weights: Path,
-        classes: ClassSet,
-        device: str = 'cpu',
-        score_threshold: float = 0.5,
-        image_size: int = 640,
-    ) -> None:
-        self._network = load_network(weights).to(device)
+    def __init__(self, options: TeacherOptions, image_size: int = 640) -> None:
+        weights = options.needed_weights
+        self._network = load_network(weights).to(options.device)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = weights.stem
-        self.version = f'{file_version(weights)} {_READING} {image_size} {score_threshold}'
-        self._classes = classes
-        self._device = device
-        self._score_threshold = score_threshold
+        self.version = (
+            f'{file_version(weights)} {_READING} {image_size} {options.score_threshold}')
+        self._classes = options.classes
+        self._device = options.device
+        self._score_threshold = options.score_threshold
         self._image_size = image_size
 
     @torch.inference_mode()
