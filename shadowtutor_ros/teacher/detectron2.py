@@ -65,5 +65,6 @@ def labelling_of(instances: Any, classes: ClassSet) -> Labelling:
     """Return the labelling of detectron2's ``Instances``, whose class ids are COCO's 0-79."""
     instances = instances.to('cpu')
     masks: torch.Tensor = instances.pred_masks
-    return paint(masks.numpy().astype(bool), instances.pred_classes.numpy(),
-                 instances.scores.numpy(), instances.pred_boxes.tensor.numpy(), classes)
+    return paint(lambda index: masks[index].numpy().astype(bool),
+                 instances.pred_classes.numpy(), instances.scores.numpy(),
+                 instances.pred_boxes.tensor.numpy(), classes, (masks.shape[1], masks.shape[2]))

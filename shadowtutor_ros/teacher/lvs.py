@@ -58,11 +58,14 @@ class LvsTeacher:
         kept = np.flatnonzero(scores >= self._score_threshold)
         height, width = frame.shape[:2]
         corners = (boxes[kept] * (height, width, height, width)).astype(np.int64)
-        full = np.zeros((len(kept), height, width), np.bool_)
-        for target, mask, (y1, x1, y2, x2) in zip(full, masks[kept], corners.tolist()):
-            _place(target, mask, y1, x1, y2, x2)
-        return paint(full, coco[kept] - 1, scores[kept],
-                     corners[:, [1, 0, 3, 2]].astype(np.float32), self._classes)
+
+        def mask_of(index: int) -> NDArray[np.bool_]:
+            full = np.zeros((height, width), np.bool_)
+            _place(full, masks[kept[index]], *corners[index].tolist())
+            return full
+
+        return paint(mask_of, coco[kept] - 1, scores[kept],
+                     corners[:, [1, 0, 3, 2]].astype(np.float32), self._classes, (height, width))
 
     def _detections(self, index: int) -> tuple[
             NDArray[np.float64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:

@@ -73,6 +73,7 @@ def labelling_of(
     """
     coco = {name: index for index, name in enumerate(COCO_NAMES)}
     ids = np.array([coco[categories[label]] for label in output['labels'].tolist()], np.int64)
-    masks = output['masks'][:, 0].cpu().numpy() > 0.5
-    return paint(masks, ids, output['scores'].cpu().numpy(), output['boxes'].cpu().numpy(),
-                 classes)
+    masks = output['masks'][:, 0]
+    return paint(lambda index: (masks[index] > 0.5).cpu().numpy(), ids,
+                 output['scores'].cpu().numpy(), output['boxes'].cpu().numpy(), classes,
+                 (masks.shape[1], masks.shape[2]))

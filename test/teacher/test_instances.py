@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,17 +22,47 @@ EXPECTED = [[0] * 4, [0] * 4, [2] * 4, [8] * 4]
 def test_the_surest_object_is_on_top_and_other_classes_are_background(
     classes: ClassSet,
 ) -> None:
-    labelling = paint(MASKS, IDS, SCORES, BOXES, classes)
+    labelling = paint(MASKS.__getitem__, IDS, SCORES, BOXES, classes, (4, 4))
     assert labelling.class_ids.tolist() == EXPECTED
     assert labelling.boxes.tolist() == BOXES[[1, 0]].tolist()
     np.testing.assert_array_equal(labelling.scores, SCORES[[1, 0]])
 
 
 def test_an_empty_scene_is_background(classes: ClassSet) -> None:
-    labelling = paint(MASKS[:0], IDS[:0], SCORES[:0], BOXES[:0], classes)
+    labelling = paint(MASKS.__getitem__, IDS[:0], SCORES[:0], BOXES[:0], classes, (4, 4))
     assert (labelling.class_ids == 8).all()
     assert labelling.class_ids.shape == (4, 4)
     assert labelling.boxes.shape == (0, 4)
+
+
+def test_one_mask_is_held_at_a_time(classes: ClassSet) -> None:
+    size, count = (1000, 1000), 50
+
+    def mask_of(index: int) -> np.ndarray:
+        mask = np.zeros(size, bool)
+        mask[index] = True
+        return mask
+
+    tracemalloc.start()
+    try:
+        labelling = paint(mask_of, np.full(count, PERSON), np.linspace(0, 1, count),
+                          np.zeros((count, 4)), classes, size)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (labelling.class_ids[:, 0] == 0).sum() == count
+    assert peak < 4 * 1000 * 1000  # the class ids, a mask, the next one
+
+
+def test_masks_of_background_are_not_made(classes: ClassSet) -> None:
+    asked = []
+
+    def mask_of(index: int) -> np.ndarray:
+        asked.append(index)
+        return MASKS[index]
+
+    paint(mask_of, IDS, SCORES, BOXES, classes, (4, 4))
+    assert asked == [1, 0]
 
 
 def test_detectron2s_instances(classes: ClassSet) -> None:

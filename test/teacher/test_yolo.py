@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+import torch.nn.functional as F
 
 from shadowtutor_ros.assets import cache_folder
 from shadowtutor_ros.classes import ClassSet
@@ -16,7 +17,7 @@ from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
 from shadowtutor_ros.teacher.yolo import extract_weights, load_network
 from shadowtutor_ros.teacher.yolo.checkpoint import UntrustedCheckpoint
 from shadowtutor_ros.teacher.yolo.modules import Detections, ImplicitA, Segment
-from shadowtutor_ros.teacher.yolo.teacher import _inside, _masks, _select, Letterbox
+from shadowtutor_ros.teacher.yolo.teacher import _inside, _logits, _mask, _select, Letterbox
 from shadowtutor_ros.video import Capture
 
 
@@ -149,13 +150,30 @@ def test_masks_come_from_prototypes_and_are_cut_to_their_boxes() -> None:
     prototypes[:, :, 8:] = -1
     found = Detections(torch.zeros(1, 4), torch.zeros(1, 2), torch.ones(1, 1), prototypes)
     box = Letterbox.fit(64, 64, 64)
-    masks = _masks(found, torch.tensor([0]), box, (64, 64)).numpy()
-    assert masks[0, :, :28].all()
-    assert not masks[0, :, 36:].any()
-    cut = _inside(masks, np.array([[10.0, 20.0, 30.0, 40.0]], np.float32))
-    assert cut[0, 20:40, 10:28].all()
-    assert cut.sum() == masks[0, 20:40, 10:30].sum()
-    assert _masks(found, torch.tensor([], dtype=torch.long), box, (5, 7)).shape == (0, 5, 7)
+    mask = _mask(_logits(found, torch.tensor([0]))[0], box, (64, 64))
+    assert mask[:, :28].all()
+    assert not mask[:, 36:].any()
+    cut = _inside(mask, np.array([10.0, 20.0, 30.0, 40.0], np.float32))
+    assert cut[20:40, 10:28].all()
+    assert cut.sum() == mask[20:40, 10:30].sum()
+    assert _logits(found, torch.tensor([], dtype=torch.long)).shape == (0, 16, 16)
+
+
+@pytest.mark.parametrize('size', [(97, 131), (576, 768)])
+def test_masks_one_by_one_are_those_made_together(size: tuple[int, int]) -> None:
+    box = Letterbox.fit(*size, 320)
+    height, width = (side // 4 for side in box.outer)
+    generator = torch.Generator().manual_seed(0)
+    found = Detections(torch.zeros(6, 4), torch.zeros(6, 2),
+                       torch.randn(6, 32, generator=generator),
+                       torch.randn(32, height, width, generator=generator))
+    logits = _logits(found, torch.arange(6))
+    together = F.interpolate(logits[None], box.outer, mode='bilinear')
+    together = together[..., box.top:box.top + box.inner[0], box.left:box.left + box.inner[1]]
+    together = F.interpolate(together, size, mode='bilinear')[0] > 0
+    assert together.any()
+    for mask, one in zip(together, logits):
+        np.testing.assert_array_equal(_mask(one, box, size), mask.numpy())
 
 
 def test_real_weights_find_the_pedestrians(classes: ClassSet) -> None:

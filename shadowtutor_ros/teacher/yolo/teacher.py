@@ -84,8 +84,9 @@ class YoloTeacher:
         kept, ids, scores = _select(found, self._score_threshold)
         corners = _corners(found.boxes[kept]).cpu().numpy()
         boxes = box.boxes_to_frame(corners)
-        masks = _masks(found, kept, box, size)
-        return paint(_inside(masks.cpu().numpy(), boxes), ids, scores, boxes, self._classes)
+        logits = _logits(found, kept)
+        return paint(lambda index: _inside(_mask(logits[index], box, size), boxes[index]),
+                     ids, scores, boxes, self._classes, size)
 
 
 def _select(
@@ -110,22 +111,27 @@ def _corners(boxes: Tensor) -> Tensor:
     return torch.cat((centres - halves, centres + halves), 1)
 
 
-def _masks(found: Detections, kept: Tensor, box: Letterbox, size: tuple[int, int]) -> Tensor:
-    """Return NxHxW bool masks of the frame's ``size``, not yet cut to their boxes."""
-    if not len(kept):
-        return torch.zeros((0, *size), dtype=torch.bool)
+def _logits(found: Detections, kept: Tensor) -> Tensor:
+    """Return the masks' NxMxM logits, at the network's size."""
     depth, height, width = found.prototypes.shape
     logits = found.coefficients[kept] @ found.prototypes.reshape(depth, -1)
-    logits = F.interpolate(logits.view(1, -1, height, width), box.outer, mode='bilinear')
+    return logits.view(-1, height, width)
+
+
+def _mask(logits: Tensor, box: Letterbox, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return one HxW mask of the frame's ``size``, not yet cut to its box."""
+    logits = F.interpolate(logits[None, None], box.outer, mode='bilinear')
     logits = logits[..., box.top:box.top + box.inner[0], box.left:box.left + box.inner[1]]
-    return F.interpolate(logits, size, mode='bilinear')[0] > 0
+    mask: NDArray[np.bool_] = (
+        F.interpolate(logits, size, mode='bilinear')[0, 0] > 0).cpu().numpy()
+    return mask
 
 
-def _inside(masks: NDArray[np.bool_], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Clear every mask outside its box."""
-    cut = np.zeros_like(masks)
-    for index, (x1, y1, x2, y2) in enumerate(boxes):
-        inner = (slice(max(0, int(y1)), max(0, int(np.ceil(y2)))),
-                 slice(max(0, int(x1)), max(0, int(np.ceil(x2)))))
-        cut[index][inner] = masks[index][inner]
+def _inside(mask: NDArray[np.bool_], box: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Clear the HxW mask outside its box x1, y1, x2, y2."""
+    x1, y1, x2, y2 = box
+    inner = (slice(max(0, int(y1)), max(0, int(np.ceil(y2)))),
+             slice(max(0, int(x1)), max(0, int(np.ceil(x2)))))
+    cut = np.zeros_like(mask)
+    cut[inner] = mask[inner]
     return cut
