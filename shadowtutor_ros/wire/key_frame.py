@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Key-frame codec: JPEG, PNG or raw BGR pixels."""
+"""Key-frame codec: JPEG, PNG or raw BGR pixels; another format is one class and one row."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-import io
 import re
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from shadowtutor_ros.wire.errors import BadKeyFrame
+from shadowtutor_ros.wire.image_header import jpeg_size, png_size
+
+Frame = NDArray[np.uint8]
 
 JPEG = 'jpeg'
 PNG = 'png'
 RAW = 'raw'
-FORMATS = (JPEG, PNG, RAW)
 
-MAX_PIXELS = 1 << 26  # 67 megapixels: beyond any camera, small enough to allocate
-
-_RAW_FORMAT = re.compile(r'raw; bgr8; (\d{1,6})x(\d{1,6})')
+# What is decoded at most: 4096x2160 (4K) has 8,847,360. Training takes memory and time with it.
+MAX_PIXELS = 9_000_000
 
 
 @dataclass(frozen=True)
@@ -32,67 +33,131 @@ class EncodedFrame:
     data: bytes
 
 
-def encode_frame(frame: NDArray[np.uint8], format: str, quality: int = 85) -> EncodedFrame:
+class FrameFormat(Protocol):
+    """One way in which frames travel."""
+
+    def reads(self, format: str) -> bool:
+        """Say whether ``format``, as in Distill.action, is this one."""
+
+    def encode(self, frame: Frame, quality: int) -> EncodedFrame:
+        """Encode a BGR uint8 HxWx3 frame; raise ValueError when the format cannot hold it."""
+
+    def size(self, encoded: EncodedFrame) -> tuple[int, int]:
+        """Return height and width without decoding; raise BadKeyFrame for damaged data."""
+
+    def decode(self, encoded: EncodedFrame) -> Frame:
+        """Return the BGR uint8 HxWx3 frame; raise BadKeyFrame for damaged data."""
+
+
+class Jpeg:
+    """Lossy, by ``quality`` 1-100."""
+
+    def reads(self, format: str) -> bool:
+        return format == JPEG
+
+    def encode(self, frame: Frame, quality: int) -> EncodedFrame:
+        return _imencode(JPEG, frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+    def size(self, encoded: EncodedFrame) -> tuple[int, int]:
+        return jpeg_size(encoded.data)
+
+    def decode(self, encoded: EncodedFrame) -> Frame:
+        if not encoded.data.rstrip(b'\x00').endswith(b'\xff\xd9'):
+            # OpenCV fills what is missing with grey and does not tell.
+            raise BadKeyFrame(f'key frame: JPEG of {len(encoded.data)} bytes is truncated: '
+                              'no end marker')
+        return _imdecode(encoded)
+
+
+class Png:
+    """Lossless."""
+
+    def reads(self, format: str) -> bool:
+        return format == PNG
+
+    def encode(self, frame: Frame, quality: int) -> EncodedFrame:
+        # Level 1: key frames are sparse, but the camera thread should not wait for the best.
+        return _imencode(PNG, frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+    def size(self, encoded: EncodedFrame) -> tuple[int, int]:
+        return png_size(encoded.data)
+
+    def decode(self, encoded: EncodedFrame) -> Frame:
+        return _imdecode(encoded)
+
+
+class Raw:
+    """The pixels as they are, their size in the format."""
+
+    _format = re.compile(r'raw; bgr8; (\d{1,6})x(\d{1,6})')
+
+    def reads(self, format: str) -> bool:
+        return self._format.fullmatch(format) is not None
+
+    def encode(self, frame: Frame, quality: int) -> EncodedFrame:
+        return EncodedFrame(f'raw; bgr8; {frame.shape[0]}x{frame.shape[1]}', frame.tobytes())
+
+    def size(self, encoded: EncodedFrame) -> tuple[int, int]:
+        match = self._format.fullmatch(encoded.format)
+        assert match is not None
+        return int(match[1]), int(match[2])
+
+    def decode(self, encoded: EncodedFrame) -> Frame:
+        height, width = self.size(encoded)
+        if len(encoded.data) != height * width * 3:
+            raise BadKeyFrame(f'raw key frame {height}x{width}: expected {height * width * 3} '
+                              f'bytes, got {len(encoded.data)}')
+        return np.frombuffer(encoded.data, np.uint8).reshape(height, width, 3).copy()
+
+
+FRAME_FORMATS: Mapping[str, FrameFormat] = {JPEG: Jpeg(), PNG: Png(), RAW: Raw()}
+FORMATS = tuple(FRAME_FORMATS)
+
+
+def encode_frame(frame: Frame, format: str, quality: int = 85) -> EncodedFrame:
     """
-    Encode a BGR uint8 HxWx3 frame.
+    Encode a BGR uint8 HxWx3 frame as one of FORMATS.
 
     ``quality`` is JPEG's, 1-100. Raise ValueError for an unknown format, or a side longer than
     the format can hold (65,500 pixels in JPEG).
     """
-    if format == RAW:
-        height, width = frame.shape[:2]
-        return EncodedFrame(f'raw; bgr8; {height}x{width}', frame.tobytes())
-    if format == JPEG:
-        good, data = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    elif format == PNG:
-        # Level 1: key frames are sparse, but the camera thread should not wait for the best.
-        good, data = cv2.imencode('.png', frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    else:
+    if format not in FRAME_FORMATS:
         raise ValueError(f'key-frame format: expected one of {FORMATS}, got {format!r}')
-    if not good:
-        raise ValueError(f'{format} cannot hold an image of {frame.shape[0]}x{frame.shape[1]}')
-    return EncodedFrame(format, data.tobytes())
+    return FRAME_FORMATS[format].encode(frame, quality)
 
 
-def decode_frame(encoded: EncodedFrame) -> NDArray[np.uint8]:
+def decode_frame(encoded: EncodedFrame, max_pixels: int = MAX_PIXELS) -> Frame:
     """
     Return the BGR uint8 HxWx3 frame.
 
-    Raise BadKeyFrame for an unknown format, truncated data or more than MAX_PIXELS.
+    Raise BadKeyFrame for an unknown format, truncated data or more than ``max_pixels``, which
+    are counted in the header, before anything is allocated for them.
     """
-    if match := _RAW_FORMAT.fullmatch(encoded.format):
-        return _decode_raw(encoded.data, int(match[1]), int(match[2]))
-    if encoded.format not in (JPEG, PNG):
-        raise BadKeyFrame(f'key-frame format: expected jpeg, png or raw, got {encoded.format!r}')
-    data = encoded.data
+    format = next((f for f in FRAME_FORMATS.values() if f.reads(encoded.format)), None)
+    if format is None:
+        raise BadKeyFrame(f'key-frame format: expected {", ".join(FORMATS[:-1])} or '
+                          f'{FORMATS[-1]}, got {encoded.format!r}')
+    height, width = format.size(encoded)
+    if not 1 <= height * width <= max_pixels:
+        raise BadKeyFrame(f'key frame of {height}x{width}: expected 1 to {max_pixels} pixels '
+                          '(max_pixels)')
+    return format.decode(encoded)
+
+
+def _imencode(name: str, frame: Frame, settings: list[int]) -> EncodedFrame:
+    good, data = cv2.imencode(f'.{name}', frame, settings)
+    if not good:
+        raise ValueError(f'{name} cannot hold an image of {frame.shape[0]}x{frame.shape[1]}')
+    return EncodedFrame(name, data.tobytes())
+
+
+def _imdecode(encoded: EncodedFrame) -> Frame:
     try:
-        # Reads the header only: the size is bounded before anything is allocated.
-        with Image.open(io.BytesIO(data), formats=[encoded.format]) as header:
-            _check_pixels(header.height, header.width)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise BadKeyFrame(f'key frame says {encoded.format}, but its {len(data)} bytes begin '
-                          f'with {data[:4].hex() or "nothing"}: {error}') from error
-    if encoded.format == JPEG and not data.rstrip(b'\x00').endswith(b'\xff\xd9'):
-        # OpenCV fills what is missing with grey and does not tell.
-        raise BadKeyFrame(f'key frame: JPEG of {len(data)} bytes is truncated: no end marker')
-    try:
-        frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        frame = cv2.imdecode(np.frombuffer(encoded.data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise BadKeyFrame(f'key frame: {encoded.format} cannot be decoded: {error}') from error
-    if frame is None:
         raise BadKeyFrame(
-            f'key frame: {encoded.format} of {len(data)} bytes cannot be decoded')
+            f'key frame: {encoded.format} cannot be decoded: {error}') from error
+    if frame is None:
+        raise BadKeyFrame(f'key frame: {encoded.format} of {len(encoded.data)} bytes '
+                          'cannot be decoded')
     return np.asarray(frame, dtype=np.uint8)
-
-
-def _decode_raw(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
-    _check_pixels(height, width)
-    if len(data) != height * width * 3:
-        raise BadKeyFrame(f'raw key frame {height}x{width}: expected {height * width * 3} '
-                          f'bytes, got {len(data)}')
-    return np.frombuffer(data, np.uint8).reshape(height, width, 3).copy()
-
-
-def _check_pixels(height: int, width: int) -> None:
-    if not 1 <= height * width <= MAX_PIXELS:
-        raise BadKeyFrame(f'key frame of {height}x{width}: expected 1 to {MAX_PIXELS} pixels')

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 
@@ -20,10 +21,11 @@ from shadowtutor_ros.wire.key_frame import (
     encode_frame,
     EncodedFrame,
     FORMATS,
+    FRAME_FORMATS,
     JPEG,
-    MAX_PIXELS,
     PNG,
     RAW,
+    Raw,
 )
 
 
@@ -148,15 +150,14 @@ def test_other_codecs_are_not_reached(said: str, kind: str) -> None:
         decode_frame(EncodedFrame(said, buffer.getvalue()))
 
 
-@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
 @pytest.mark.parametrize('encoded', [
-    EncodedFrame(PNG, _png_header(8193, 8192)),
+    EncodedFrame(PNG, _png_header(3001, 3000)),
     EncodedFrame(PNG, _png_header(12_000, 12_000)),
     EncodedFrame(PNG, _png_header(50_000, 50_000)),
     EncodedFrame(PNG, _png_header(2**31 - 1, 2**31 - 1)),
-    EncodedFrame(JPEG, _jpeg_header(8193, 8192)),
+    EncodedFrame(JPEG, _jpeg_header(3001, 3000)),
     EncodedFrame(JPEG, _jpeg_header(65_500, 65_500)),
-    EncodedFrame('raw; bgr8; 8193x8192', b''),
+    EncodedFrame('raw; bgr8; 3001x3000', b''),
     EncodedFrame('raw; bgr8; 999999x999999', b''),
 ], ids=lambda e: f'{e.format[:4]} {len(e.data)}')
 def test_decompression_bomb_is_refused_by_its_header(
@@ -170,10 +171,39 @@ def test_decompression_bomb_is_refused_by_its_header(
         decode_frame(encoded)
 
 
-def test_the_largest_size_passes_the_header_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_PIXELS == 8192 * 8192
+@pytest.mark.parametrize('encoded', [
+    EncodedFrame(JPEG, _jpeg_header(2160, 4096)), EncodedFrame(PNG, _png_header(2160, 4096))],
+    ids=lambda e: e.format)
+def test_4k_passes_the_header_check(
+    encoded: EncodedFrame, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cv2, 'imdecode', lambda *args: _frame())
-    decode_frame(EncodedFrame(PNG, _png_header(8192, 8192)))
+    decode_frame(encoded)
+    with pytest.raises(BadKeyFrame, match='2160x4096: expected 1 to 8847359 pixels'):
+        decode_frame(encoded, 2160 * 4096 - 1)
+
+
+@pytest.mark.parametrize('format', FORMATS)
+def test_the_limit_counts_pixels(format: str) -> None:
+    encoded = encode_frame(_frame(), format)
+    assert decode_frame(encoded, 24 * 30).shape == (24, 30, 3)
+    with pytest.raises(BadKeyFrame, match='24x30: expected 1 to 719 pixels'):
+        decode_frame(encoded, 24 * 30 - 1)
+
+
+def test_a_new_format_is_one_class_and_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Planes(Raw):
+        _format = re.compile(r'planes; (\d+)x(\d+)')
+
+        def encode(self, frame: NDArray[np.uint8], quality: int) -> EncodedFrame:
+            return EncodedFrame(f'planes; {frame.shape[0]}x{frame.shape[1]}', frame.tobytes())
+
+    monkeypatch.setitem(FRAME_FORMATS, 'planes', Planes())
+    encoded = encode_frame(_frame(), 'planes')
+    assert encoded.format == 'planes; 24x30'
+    np.testing.assert_array_equal(decode_frame(encoded), _frame())
+    with pytest.raises(BadKeyFrame, match='pixels'):
+        decode_frame(encoded, 10)
 
 
 @pytest.mark.parametrize(('size', 'change'), [

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a JPEG or PNG says of itself, read before a decoder allocates anything for it."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from shadowtutor_ros.wire.errors import BadKeyFrame
+
+# Of JPEGs; a progressive one has about ten. Each costs as much time as decoding the image, and
+# takes two dozen bytes.
+MAX_SCANS = 50
+# Markers before a JPEG's size, and chunks of a PNG, whose encoders write 8 KiB at a time.
+MAX_MARKERS = 1 << 12
+MAX_CHUNKS = 1 << 16
+
+_MARKER = re.compile(rb'\xff([^\x00\xff])', re.DOTALL)  # after as much filling as there is
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a length
+# Start of frame: 0xC0 to 0xCF without Huffman tables, extensions and arithmetic conditioning.
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_CHUNK = 12  # bytes of length, kind and checksum
+
+
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """
+    Return height and width as the JPEG's first frame header says, read as libjpeg reads it.
+
+    Raise BadKeyFrame when it is no JPEG, ends early or has more than MAX_SCANS scans.
+    """
+    if data[:2] != bytes((0xFF, _SOI)):
+        raise _not('jpeg', data, 'no start of image')
+    if (scans := data.count(bytes((0xFF, _SOS)))) > MAX_SCANS:
+        raise BadKeyFrame(f'key frame: JPEG: expected at most {MAX_SCANS} scans, got {scans}')
+    at = 2
+    for _ in range(MAX_MARKERS):
+        found = _MARKER.search(data, at)
+        if found is None or (marker := found[1][0]) in (_SOI, _EOI, _SOS):
+            break
+        at = found.end()
+        if marker in _SOF and at + 7 <= len(data):
+            height, width = struct.unpack_from('>HH', data, at + 3)
+            return height, width
+        if marker not in _ALONE:
+            at += int.from_bytes(data[at:at + 2], 'big')
+    raise _not('jpeg', data, 'no frame header')
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """
+    Return height and width as the PNG's header says.
+
+    Raise BadKeyFrame when it is no PNG, a chunk is longer than the data, there are more than
+    MAX_CHUNKS, or no end: OpenCV allocates what a chunk says.
+    """
+    if data[:8] != _PNG_SIGNATURE or data[8:16] != b'\0\0\0\x0dIHDR':
+        raise _not('png', data, 'no signature and header')
+    at = len(_PNG_SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        length, kind = int.from_bytes(data[at:at + 4], 'big'), data[at + 4:at + 8]
+        if at + _CHUNK + length > len(data):
+            raise BadKeyFrame(f'key frame: PNG of {len(data)} bytes is truncated: expected '
+                              f'{length} bytes of {kind!r} at {at}')
+        if kind == b'IEND':
+            width, height = struct.unpack_from('>II', data, 16)
+            return height, width
+        at += _CHUNK + length
+    raise BadKeyFrame(f'key frame: PNG: expected at most {MAX_CHUNKS} chunks')
+
+
+def _not(name: str, data: bytes, missing: str) -> BadKeyFrame:
+    return BadKeyFrame(f'key frame says {name}, but its {len(data)} bytes begin with '
+                       f'{data[:4].hex() or "nothing"}: {missing}')
