@@ -36,8 +36,9 @@ from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.student import Frame, Student
 from shadowtutor_ros.nodes.toolkit.placement import default_threads
 from shadowtutor_ros.runtime.memory import keep_freed_memory
-from shadowtutor_ros.wire.images import image_from_array, image_to_bgr
+from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import header_to_msg
+from shadowtutor_ros.wire.pixels import image_to_bgr
 
 SIZE = 1280, 720
 ROUNDS = 30

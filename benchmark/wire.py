@@ -21,9 +21,10 @@ import torch
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.wire.encoder import Encoder, ENCODINGS, WeightSettings
-from shadowtutor_ros.wire.images import image_from_array, image_to_bgr
+from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame
 from shadowtutor_ros.wire.messages import header_to_msg, update_from_msg, update_to_msg
+from shadowtutor_ros.wire.pixels import image_to_bgr
 from shadowtutor_ros.wire.update import StudentUpdate, verify_update
 
 ROUNDS = 60
@@ -89,16 +90,11 @@ def frames() -> None:
         report(f'key frame {format_}: decode',
                median_ms(lambda: decode_frame(encoded)), len(encoded.data))  # noqa: B023
     header = header_to_msg(0, 'camera')
-    for encoding, code in (('bgr8', None), ('rgb8', cv2.COLOR_BGR2RGB)):
-        msg: Image = image_from_array(frame, encoding, header)
-
-        def direct(msg: Image = msg, code: int | None = code) -> object:
-            pixels = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width, 3)
-            return pixels if code is None else cv2.cvtColor(pixels, code)
-
-        bridge, plain = median_ms(lambda: image_to_bgr(msg)), median_ms(direct)  # noqa: B023
-        report(f'camera {encoding}: to BGR through cv_bridge', bridge, len(msg.data))
-        report(f'camera {encoding}: without cv_bridge', plain, len(msg.data))
+    for encoding in ('bgr8', 'rgb8', 'yuyv'):
+        pixels = frame[..., :2] if encoding == 'yuyv' else frame
+        msg: Image = image_from_array(np.ascontiguousarray(pixels), encoding, header)
+        report(f'camera {encoding}: to BGR', median_ms(lambda: image_to_bgr(msg)),  # noqa: B023
+               len(msg.data))
     mask = np.zeros((720, 1280), np.uint8)
     report('mask to message', median_ms(lambda: image_from_array(mask, 'mono8', header)),
            mask.nbytes)

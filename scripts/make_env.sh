@@ -29,7 +29,7 @@ if [ -n "${ROS_DISTRO:-}" ]; then
   say "environment over ROS 2 $ROS_DISTRO"
   command -v colcon > /dev/null || die 'colcon is missing: apt install python3-colcon-common-extensions'
   "$python" -m venv --system-site-packages "$venv"
-  # The ROS distribution's cv_bridge is compiled against NumPy 1.
+  # The ROS distribution's messages are compiled against NumPy 1.
   { cat requirements/constraints.txt; echo 'numpy<2'; } > "$venv/constraints.txt"
   PIP_CONSTRAINT=$venv/constraints.txt
   colcon=colcon

@@ -16,15 +16,15 @@ OURS = 'shadowtutor_ros'
 
 # Keys of rosdistro's rosdep/python.yaml and base.yaml, where a module's name is not its key.
 KEYS = {
-    'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'h5py': 'python3-h5py',
+    'cv2': 'python3-opencv', 'h5py': 'python3-h5py',
     'jinja2': 'python3-jinja2', 'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy',
     'rich': 'python3-rich', 'tqdm': 'python3-tqdm', 'yaml': 'python3-yaml',
 }
 # ROS packages, whose modules have their names.
 ROS = {
-    'action_msgs', 'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs',
-    'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs',
-    'sensor_msgs', 'shadowtutor_msgs', 'std_msgs',
+    'action_msgs', 'ament_index_python', 'builtin_interfaces', 'diagnostic_msgs', 'launch',
+    'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs',
+    'shadowtutor_msgs', 'std_msgs',
 }
 # Without a key, or with one that installs what we cannot use.
 PIP = {

@@ -14,11 +14,12 @@ import cv2
 from shadowtutor_ros.bag.images import check_label_map, label_map_of
 from shadowtutor_ros.bag.output import new_output
 from shadowtutor_ros.bag.reader import BagSource
-from shadowtutor_ros.bag.storage import Bag, BagError, MONO8, Topic
+from shadowtutor_ros.bag.storage import Bag, BagError, Topic
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.video import Frame, VideoWriter
 from shadowtutor_ros.wire.errors import BadImage
+from shadowtutor_ros.wire.pixels import MONO8
 
 
 @dataclass(frozen=True)

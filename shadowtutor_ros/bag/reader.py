@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from shadowtutor_ros.bag.images import frame_of
-from shadowtutor_ros.bag.storage import Bag, BagError, COMPRESSED_IMAGE, IMAGE, MONO8, Topic
+from shadowtutor_ros.bag.storage import Bag, BagError, COMPRESSED_IMAGE, IMAGE, Topic
 from shadowtutor_ros.video import DEFAULT_FPS, Frame
 from shadowtutor_ros.wire.errors import BadImage
+from shadowtutor_ros.wire.pixels import MONO8
 
 
 class BagSource:

@@ -17,7 +17,6 @@ from shadowtutor_ros.video import VideoError
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
-MONO8 = 'mono8'
 
 # Camera messages are the same in every ROS 2 distribution.
 TYPES = get_typestore(Stores.ROS2_HUMBLE)

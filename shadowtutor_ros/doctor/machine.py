@@ -18,8 +18,8 @@ _X86 = ('x86_64', 'AMD64')
 _SHOWN = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'asimd', 'bf16')
 _OLDEST = (3, 10)
 # What the nodes import beside ROS and torch, and how pip calls it.
-_PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-python-headless', 'PIL': 'pillow',
-             'yaml': 'pyyaml', 'safetensors': 'safetensors', 'cv_bridge': 'cv-bridge'}
+_PACKAGES = {'numpy': 'numpy', 'cv2': 'opencv-python-headless', 'yaml': 'pyyaml',
+             'safetensors': 'safetensors'}
 
 
 def processor() -> Finding:
@@ -69,19 +69,12 @@ def packages() -> Finding:
         except Exception as error:  # a library for another NumPy raises what it likes
             missing = isinstance(error, ModuleNotFoundError) and error.name == name
             wrong[name] = 'not installed' if missing else f'{type(error).__name__}: {error}'
-    return judge_packages(wrong, os.environ.get('ROS_DISTRO', ''))
+    return judge_packages(wrong)
 
 
-def judge_packages(wrong: dict[str, str], distro: str) -> Finding:
+def judge_packages(wrong: dict[str, str]) -> Finding:
     """Judge by the errors of the packages that cannot be imported."""
     if not wrong:
         return Finding(OK, PACKAGES, ', '.join(_PACKAGES))
-    fixes = []
-    if distro and 'cv_bridge' in wrong:
-        numpy = pip("'numpy<2'")
-        fixes.append(f'sudo apt install ros-{distro}-cv-bridge && {numpy}'
-                     '   # it is compiled for NumPy 1')
-    if names := [_PACKAGES[name] for name in wrong if not (distro and name == 'cv_bridge')]:
-        fixes.append(pip(' '.join(names)))
     return Finding(PROBLEM, PACKAGES, '; '.join(f'{name}: {e}' for name, e in wrong.items()),
-                   '\n'.join(fixes))
+                   pip(' '.join(_PACKAGES[name] for name in wrong)))

@@ -40,9 +40,9 @@ from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_updat
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
 from shadowtutor_ros.transfer.path import PathEstimate
-from shadowtutor_ros.wire.images import compressed_to_bgr, image_to_bgr
 from shadowtutor_ros.wire.messages import stamp_from_msg
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE
+from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
 _FRAME = 0.5  # seconds that a frame may take

@@ -19,8 +19,9 @@ from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.teacher.protocol import TeacherError
 from shadowtutor_ros.wire.errors import BadImage
-from shadowtutor_ros.wire.images import image_from_array, image_to_bgr
+from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import stamp_from_msg
+from shadowtutor_ros.wire.pixels import image_to_bgr
 
 _NAMES = ('teacher', 'teacher_weights', 'score_threshold', 'labels_fps', 'classes', 'device',
           'threads')

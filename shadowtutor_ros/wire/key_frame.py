@@ -139,8 +139,7 @@ def decode_frame(encoded: EncodedFrame, max_pixels: int = MAX_PIXELS) -> Frame:
                           f'{FORMATS[-1]}, got {encoded.format!r}')
     height, width = format.size(encoded)
     if not 1 <= height * width <= max_pixels:
-        raise BadKeyFrame(f'key frame of {height}x{width}: expected 1 to {max_pixels} pixels '
-                          '(max_pixels)')
+        raise BadKeyFrame(f'key frame of {height}x{width}: expected 1 to {max_pixels} pixels')
     return format.decode(encoded)
 
 

@@ -93,7 +93,7 @@ def test_an_empty_bag_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(('message', 'expected'), [
     (image(BGR, '32FC1'), "encoding: expected one of bgr8, .* got '32FC1'"),
-    (image(BGR[:, :0], 'bgr8'), 'image of 4x0: expected pixels'),
+    (image(BGR[:, :0], 'bgr8'), 'image of 4x0: expected 1 to 67108864 pixels'),
     (image(BGR[:, :5, :2], 'yuv422'), 'expected an even width, got 5'),
     (image(BGR[..., :1], 'rgb8'), 'rows of 18 bytes or more and 72 bytes, got rows of 6 and 24'),
     (compressed('h264', b''), "expected jpeg or png, got 'h264'"),

@@ -20,8 +20,8 @@ from shadowtutor_msgs.srv import Pause, Seek, Step
 from shadowtutor_ros.bag.writer import write_bag
 from shadowtutor_ros.harness.collector import LOSSLESS
 from shadowtutor_ros.harness.processes import NodeProcess, ProcessDied
-from shadowtutor_ros.wire.images import compressed_to_bgr, image_to_bgr
 from shadowtutor_ros.wire.messages import stamp_from_msg
+from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
 
 pytestmark = pytest.mark.ros
 

@@ -22,8 +22,9 @@ from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes.student_node import StudentNode
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.wire.images import compressed_to_bgr, image_from_array, image_to_bgr
+from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import header_to_msg
+from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
 
 pytestmark = pytest.mark.ros
 
