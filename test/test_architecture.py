@@ -33,10 +33,10 @@ ROOMS = {'toolkit': (), 'link': ('toolkit', 'qos')}
 TOOLKIT_KNOWS = {'dds', 'errors'}  # of ours: the rest of it would serve any rclpy node
 
 KNOW_ROS = ('doctor/observer.py', 'doctor/ros.py', 'evaluation/over_ros.py', 'harness/',
-            'launching.py', 'nodes/', 'wire/images.py', 'wire/messages.py',
+            'launching.py', 'nodes/', 'wire/cdr.py', 'wire/images.py', 'wire/messages.py',
             'wire/piece_messages.py')
-ROS = {'action_msgs', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'launch',
-       'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'sensor_msgs',
+ROS = {'action_msgs', 'builtin_interfaces', 'diagnostic_msgs', 'launch',
+       'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'rosidl_parser', 'sensor_msgs',
        'shadowtutor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs'}
 
 

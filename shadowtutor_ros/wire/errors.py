@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why a received key frame or update is refused."""
 
-
 from shadowtutor_ros.errors import ShadowTutorError
 
 
@@ -15,6 +14,10 @@ class BadKeyFrame(WireError):
 
 class BadImage(WireError):
     """A camera image that cannot be converted."""
+
+
+class BadCdr(WireError):
+    """A serialized message says more than it holds, or than its bounds allow."""
 
 
 class BadUpdate(WireError):

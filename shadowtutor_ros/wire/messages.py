@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sized
 import math
 
 from builtin_interfaces.msg import Duration, Time
@@ -17,7 +18,13 @@ from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.wire.errors import CorruptUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
-from shadowtutor_ros.wire.weights import EncodedWeights, MAX_PAYLOAD, TensorSpec
+from shadowtutor_ros.wire.weights import (
+    EncodedWeights,
+    MAX_DIMENSIONS,
+    MAX_PAYLOAD,
+    MAX_TENSORS,
+    TensorSpec,
+)
 
 
 def stamp_from_msg(stamp: Time) -> int:
@@ -109,11 +116,13 @@ def update_from_msg(msg: StudentUpdateMsg) -> StudentUpdate:
     """
     Return the update of a message; its weights are not checked here.
 
-    Raise CorruptUpdate when the payload is larger than MAX_PAYLOAD or the metric is not 0-1.
+    Raise CorruptUpdate when the payload is larger than MAX_PAYLOAD, there are more than
+    MAX_TENSORS or MAX_DIMENSIONS of one, or the metric is not 0-1.
     """
-    if len(msg.payload) > MAX_PAYLOAD:
-        raise CorruptUpdate(f'expected at most {MAX_PAYLOAD} payload bytes, '
-                            f'got {len(msg.payload)}')
+    _at_most(MAX_PAYLOAD, 'payload bytes', msg.payload)
+    _at_most(MAX_TENSORS, 'tensors', msg.tensors)
+    for tensor in msg.tensors:
+        _at_most(MAX_DIMENSIONS, 'dimensions', tensor.shape)
     for name in ('initial_metric', 'metric'):
         value = getattr(msg, name)
         if not (math.isnan(value) or 0.0 <= value <= 1.0):
@@ -169,6 +178,11 @@ def info_from_response(response: GetStudent.Response) -> StudentInfo:
         tuple(names),
         tuple((r, g, b) for r, g, b in zip(colours[::3], colours[1::3], colours[2::3])),
         (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+
+
+def _at_most(most: int, what: str, field: Sized) -> None:
+    if len(field) > most:
+        raise CorruptUpdate(f'expected at most {most} {what}, got {len(field)}')
 
 
 def _duration(seconds: float) -> Duration:

@@ -9,7 +9,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from shadowtutor_msgs.msg import Piece as PieceMsg, PieceReport, StudentUpdate as StudentUpdateMsg
 
 from shadowtutor_ros.transfer.pieces import Piece, Report
-from shadowtutor_ros.wire.errors import CorruptUpdate
+from shadowtutor_ros.wire.cdr import check_sizes
+from shadowtutor_ros.wire.errors import BadCdr, CorruptUpdate
 from shadowtutor_ros.wire.messages import bytes_to_field, update_from_msg, update_to_msg
 from shadowtutor_ros.wire.update import StudentUpdate
 from shadowtutor_ros.wire.weights import MAX_PAYLOAD
@@ -54,7 +55,8 @@ def update_from_bytes(data: bytes) -> StudentUpdate:
         if decompressor.unconsumed_tail or not decompressor.eof:
             raise CorruptUpdate(f'{len(data)} bytes: expected a whole update of at most '
                                 f'{MAX_UPDATE} bytes')
+        check_sizes(serialized, StudentUpdateMsg)
         msg = deserialize_message(serialized, StudentUpdateMsg)
-    except (zlib.error, RuntimeError, ValueError, UnicodeDecodeError) as error:
+    except (zlib.error, BadCdr, RuntimeError, ValueError, UnicodeDecodeError) as error:
         raise CorruptUpdate(f'{len(data)} bytes are no update: {error}') from error
     return update_from_msg(msg)

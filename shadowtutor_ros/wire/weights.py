@@ -21,6 +21,8 @@ _DTYPES: dict[str, np.dtype[Any]] = {FP32: np.dtype('<f4'), FP16: np.dtype('<f2'
 FLOAT_ENCODINGS = tuple(_DTYPES)
 
 MAX_PAYLOAD = 64 << 20  # bytes
+MAX_TENSORS = 512
+MAX_DIMENSIONS = 8
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,14 @@ def check_specs(
     """
     Return the bytes that the tensors take one after the other.
 
-    Raise CorruptUpdate when a spec says otherwise, LayoutMismatch when they are not ``shapes``.
+    Raise LayoutMismatch when they are not ``shapes``, CorruptUpdate when a spec says another
+    place. What a spec says of itself is only compared, never computed with.
     """
+    actual = {spec.name: spec.shape for spec in specs}
+    if actual != dict(shapes) or len(actual) != len(specs):
+        odd = sorted(actual.items() ^ dict(shapes).items())
+        raise LayoutMismatch(f'expected {len(shapes)} tensors, got {len(specs)}; '
+                             f'first difference: {odd[0] if odd else "a repeated name"}')
     offset = 0
     for spec in specs:
         expected = math.prod(spec.shape) * dtype.itemsize
@@ -125,9 +133,4 @@ def check_specs(
                 f'{spec.name}: expected {dtype.name} at {offset}+{expected}, '
                 f'got {spec.dtype} at {spec.offset}+{spec.length}')
         offset += expected
-    actual = {spec.name: spec.shape for spec in specs}
-    if actual != dict(shapes) or len(actual) != len(specs):
-        odd = sorted(actual.items() ^ dict(shapes).items())
-        raise LayoutMismatch(f'expected {len(shapes)} tensors, got {len(specs)}; '
-                             f'first difference: {odd[0] if odd else "a repeated name"}')
     return offset

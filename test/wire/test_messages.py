@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+from array import array
 from dataclasses import fields, replace
 import math
 
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from shadowtutor_msgs.action import Distill
-from shadowtutor_msgs.msg import StudentUpdate as StudentUpdateMsg
+from shadowtutor_msgs.msg import StudentUpdate as StudentUpdateMsg, WeightTensor
 from shadowtutor_msgs.srv import GetStudent
 
 from shadowtutor_ros.model.groups import PARTIAL
@@ -23,7 +24,7 @@ from shadowtutor_ros.wire.messages import (
     update_to_msg,
 )
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
-from shadowtutor_ros.wire.weights import encode_weights, MAX_PAYLOAD
+from shadowtutor_ros.wire.weights import encode_weights, MAX_PAYLOAD, MAX_TENSORS
 
 pytestmark = pytest.mark.ros
 
@@ -67,6 +68,9 @@ def test_unknown_metrics_stay_unknown(update: StudentUpdate) -> None:
     (lambda m: setattr(m, 'metric', 1.5), 'metric: expected 0 to 1 or NaN, got 1.5'),
     (lambda m: setattr(m, 'metric', math.inf), 'got inf'),
     (lambda m: m.payload.extend(bytes(MAX_PAYLOAD)), f'at most {MAX_PAYLOAD} payload bytes'),
+    (lambda m: setattr(m, 'tensors', [WeightTensor()] * (MAX_TENSORS + 1)),
+     f'at most {MAX_TENSORS} tensors, got {MAX_TENSORS + 1}'),
+    (lambda m: setattr(m.tensors[3], 'shape', array('I', [1] * 9)), 'at most 8 dimensions, got 9'),
 ])
 def test_an_impossible_update_is_refused(  # type: ignore[no-untyped-def]
     update: StudentUpdate, change, message: str,

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+import struct
+import subprocess
+import sys
 import zlib
 
 from hypothesis import given, settings, strategies as st
@@ -77,6 +80,30 @@ def test_a_truncated_update_is_corrupt(update: StudentUpdate) -> None:
 def test_a_bomb_is_not_unpacked() -> None:
     with pytest.raises(CorruptUpdate, match='at most'):
         update_from_bytes(zlib.compress(bytes(MAX_UPDATE + 1)))
+
+
+def test_a_small_message_that_claims_millions_of_tensors_costs_nothing(
+    update: StudentUpdate,
+) -> None:
+    """In a process of its own: the deserializer allocates outside of what Python counts."""
+    serialized = zlib.decompress(update_to_bytes(update))
+    name = update.weights.tensors[0].name.encode()
+    at = serialized.index(name) - 8  # the number of tensors, and the length of the first name
+    claims = serialized[:at] + struct.pack('<I', 2_000_000) + bytes(2_000_000)
+    code = (
+        'import resource, sys, zlib\n'
+        'from shadowtutor_ros.wire.errors import CorruptUpdate\n'
+        'from shadowtutor_ros.wire.piece_messages import update_from_bytes\n'
+        'data = sys.stdin.buffer.read()\n'
+        'before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
+        'try:\n'
+        '    update_from_bytes(data)\n'
+        'except CorruptUpdate as error:\n'
+        '    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)\n')
+    run = subprocess.run([sys.executable, '-c', code], input=zlib.compress(claims, 9),
+                         capture_output=True, check=True)
+    assert b'tensors: expected at most' in run.stdout
+    assert int(run.stdout.split()[0]) < 30 * 1024  # KiB
 
 
 @settings(deadline=None, max_examples=100)

@@ -201,15 +201,34 @@ def test_other_names_or_shapes_are_another_layout(shapes: Shapes) -> None:
     _with_spec(1, length=0),
     _with_spec(1, length=8),
     _with_spec(2, length=1 << 31),
-    _with_spec(1, shape=(2,)),
-    _with_spec(1, shape=(0,), length=4),
-    _with_spec(0, shape=(1 << 40, 1 << 40)),
     _with_spec(1, dtype='float16'),
     _with_spec(1, dtype='int32'),
     _with_spec(1, dtype=''),
 ], ids=str)
 def test_tensor_that_is_not_where_it_must_be_is_corrupt(weights: EncodedWeights) -> None:
     with pytest.raises(CorruptUpdate):
+        decode_weights(weights, SHAPES)
+
+
+@pytest.mark.parametrize('shape', [
+    (2,), (0,), (), (1, 1), (1 << 40, 1 << 40), (2**32 - 1,) * 8, (2**32 - 1,) * 1_000_000,
+], ids=lambda shape: f'{len(shape)} dimensions')
+def test_a_shape_is_compared_before_it_is_computed_with(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def product(*args: object) -> int:
+        pytest.fail('the product was computed')
+
+    weights = _with_spec(1, shape=shape)
+    monkeypatch.setattr(math, 'prod', product)
+    with pytest.raises(LayoutMismatch, match='expected 3 tensors, got 3; first difference'):
+        decode_weights(weights, SHAPES)
+
+
+def test_a_million_empty_tensors_are_another_layout() -> None:
+    empty = TensorSpec('', (), 'float32', 1.0, 0, 0)
+    weights = replace(encode_weights(TENSORS, FP32), tensors=(empty,) * 1_000_000)
+    with pytest.raises(LayoutMismatch, match='expected 3 tensors, got 1000000'):
         decode_weights(weights, SHAPES)
 
 
