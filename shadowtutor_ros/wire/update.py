@@ -10,10 +10,10 @@ import math
 from torch import Tensor
 
 from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, shapes_of
-from shadowtutor_ros.wire.delta import decode_delta, DELTA
+from shadowtutor_ros.wire.encodings import encoding_of
 from shadowtutor_ros.wire.errors import LayoutMismatch, StaleUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
-from shadowtutor_ros.wire.weights import decode_weights, EncodedWeights
+from shadowtutor_ros.wire.weights import EncodedWeights
 
 NO_SESSION = 0
 
@@ -77,8 +77,8 @@ def verify_update(
     same_session = update.session_id == session_id
     if same_session and update.version <= version:
         raise StaleUpdate(f'expected a version above {version}, got {update.version}')
-    delta = update.weights.encoding == DELTA
-    resync = update.group == FULL and update.base_version == 0 and not delta
+    encoding = encoding_of(update.weights)
+    resync = update.group == FULL and update.base_version == 0 and not encoding.inter
     if not resync:
         if not same_session:
             raise StaleUpdate(f'expected session {session_id:016x}, '
@@ -86,10 +86,7 @@ def verify_update(
         if version < update.base_version:
             raise StaleUpdate(f'builds on version {update.base_version} or later, '
                               f'the student runs {version}')
-    running = weights_of(update.group)
-    if not delta:
-        return decode_weights(update.weights, shapes_of(running))
-    if version != update.base_version:
+    if encoding.inter and version != update.base_version:
         raise StaleUpdate(f'is a difference to version {update.base_version}, '
                           f'the student runs {version}')
-    return decode_delta(update.weights, running)
+    return encoding.decode(update.weights, weights_of(update.group))
