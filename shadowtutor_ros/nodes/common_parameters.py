@@ -2,6 +2,7 @@
 """Parameters that student and tutor share."""
 
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
+from shadowtutor_ros.wire import key_frame
 
 AUTOSTART = Parameter(
     'autostart', True, 'Configure and activate at the start, and end if that fails; false: wait '
@@ -12,3 +13,6 @@ STATUS_PERIOD = Parameter(
 ERROR_FAILURES = Parameter(
     'error_failures', 5, 'Failed key frames in a row from which /diagnostics says ERROR.',
     1, 1_000_000, live=True)
+MAX_PIXELS = Parameter(
+    'max_pixels', key_frame.MAX_PIXELS, 'Pixels of an image at most: a larger one is refused '
+    'before it is decoded. 4096x2160 has 8847360.', 1, 1 << 26)

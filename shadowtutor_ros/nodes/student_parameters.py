@@ -2,7 +2,12 @@
 """The parameters of the student node."""
 
 from shadowtutor_ros.model.engine import AUTO, PRECISIONS
-from shadowtutor_ros.nodes.common_parameters import AUTOSTART, ERROR_FAILURES, STATUS_PERIOD
+from shadowtutor_ros.nodes.common_parameters import (
+    AUTOSTART,
+    ERROR_FAILURES,
+    MAX_PIXELS,
+    STATUS_PERIOD,
+)
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
 from shadowtutor_ros.wire.key_frame import FORMATS, JPEG
@@ -50,5 +55,5 @@ STUDENT_PARAMETERS = (
               'says WARN.', 0.0, 1.0, live=True),
     Parameter('warn_staleness', 128, 'Age of the weights in frames above which /diagnostics '
               'says WARN.', 1, 1_000_000, live=True),
-    ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
+    MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

@@ -24,7 +24,7 @@ from shadowtutor_ros.wire.messages import stamp_from_msg
 from shadowtutor_ros.wire.pixels import image_to_bgr
 
 _NAMES = ('teacher', 'teacher_weights', 'score_threshold', 'labels_fps', 'classes', 'device',
-          'threads')
+          'threads', 'max_pixels')
 TEACHER_PARAMETERS = tuple(p for p in TUTOR_PARAMETERS if p.name in _NAMES)
 
 
@@ -37,6 +37,7 @@ class TeacherNode(WorkingNode):
         device = pick_device(p['device'])
         if p['threads']:
             torch.set_num_threads(p['threads'])
+        self._max_pixels = p['max_pixels']
         classes = ClassSet.load(config_file(p['classes'], 'classes'))
         self._teacher = create_teacher(
             p['teacher'], classes, weights=p['teacher_weights'], device=str(device),
@@ -48,7 +49,7 @@ class TeacherNode(WorkingNode):
     def _label(self, msg: Image) -> None:
         try:
             labelling = self._teacher.label(
-                image_to_bgr(msg), stamp_from_msg(msg.header.stamp) * 1e-9)
+                image_to_bgr(msg, self._max_pixels), stamp_from_msg(msg.header.stamp) * 1e-9)
         except (BadImage, TeacherError) as error:  # one bad frame must not take the node down
             self.get_logger().warning(
                 f'{type(error).__name__}: {error}', throttle_duration_sec=5.0)

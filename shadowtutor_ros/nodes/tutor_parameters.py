@@ -3,7 +3,12 @@
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.groups import GROUPS
-from shadowtutor_ros.nodes.common_parameters import AUTOSTART, ERROR_FAILURES, STATUS_PERIOD
+from shadowtutor_ros.nodes.common_parameters import (
+    AUTOSTART,
+    ERROR_FAILURES,
+    MAX_PIXELS,
+    STATUS_PERIOD,
+)
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
@@ -47,5 +52,5 @@ TUTOR_PARAMETERS = (
     Parameter('max_streams', 8, 'Streams taught at the same time at most.', 1, MAX_STREAMS),
     Parameter('idle_timeout', 600.0, 'Seconds after which an idle stream may lose its place to '
               'a new one.', 0.0, 1e6),
-    ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
+    MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

@@ -81,6 +81,7 @@ def camera(
                  'qos_overrides./student/mask.publisher': LOSSLESS}
     arguments = ['--ros-args', '-p', f'checkpoint:={path}', '-p', 'status_period:=0.05',
                  '-p', 'precision:=fp32', '-p', 'overlay_opacity:=0.25',
+                 '-p', 'max_pixels:=20000',
                  '-p', f'image_transport:={transport}']
     for name, values in overrides.items():
         for policy, value in values.items():
@@ -118,7 +119,9 @@ def test_bad_images_are_counted_and_the_next_good_one_is_segmented(
     np.testing.assert_array_equal(camera.mask_of(good), expected)
 
     camera.rejects(image(frame, '16SC3'), 'encoding: expected one of bgr8')
-    camera.rejects(Image(encoding='bgr8'), 'image of 0x0 has no pixels')
+    camera.rejects(Image(encoding='bgr8'), 'image of 0x0: expected 1 to 20000 pixels')
+    camera.rejects(image(np.zeros((200, 101, 3), np.uint8), 'bgr8'),
+                   'image of 200x101: expected 1 to 20000 pixels')
     truncated = image(frame, 'bgr8')
     truncated.data = truncated.data[:1000]
     camera.rejects(truncated, 'got rows of 384 and 1000 bytes')
@@ -176,6 +179,8 @@ def test_compressed_images(camera: Camera, student: Student, scene: Scene) -> No
 
     np.testing.assert_array_equal(camera.mask_of(message('png', png)), expected)
     camera.rejects(message('bgr8; jpeg compressed bgr8', jpeg[:-200]), 'truncated')
+    large = cv2.imencode('.png', np.zeros((200, 101, 3), np.uint8))[1].tobytes()
+    camera.rejects(message('png', large), '200x101: expected 1 to 20000 pixels')
     camera.rejects(message('bgr8; tiff', png), "expected jpeg or png, got 'bgr8; tiff'")
     camera.rejects(message('jpeg', b''), 'nothing')
     np.testing.assert_array_equal(

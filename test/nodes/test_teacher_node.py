@@ -46,7 +46,8 @@ def camera(domain_id: int) -> Iterator[Publisher]:
 def test_a_mask_comes_back_for_every_frame_that_has_a_label(
     domain_id: int, scene: Scene, camera: Publisher, tmp_path: Path,
 ) -> None:
-    with Collector('/teacher', domain_id) as collector, teacher(scene, tmp_path / 'log'):
+    with Collector('/teacher', domain_id) as collector, \
+            teacher(scene, tmp_path / 'log', max_pixels=20000):
 
         def mask_after(*images: Image) -> tuple[int, np.ndarray]:
             for image in images:
@@ -61,7 +62,9 @@ def test_a_mask_comes_back_for_every_frame_that_has_a_label(
         stamp, mask = mask_after(image(scene.stamp(3)))
         assert stamp == scene.stamp(3)
         np.testing.assert_array_equal(mask, scene.labels[3])
-        for index, bad in enumerate((image(10**12), image(scene.stamp(4), '32FC1')), 5):
+        large = image_from_array(
+            np.zeros((200, 101, 3), np.uint8), 'bgr8', header_to_msg(scene.stamp(4), 'camera'))
+        for index, bad in enumerate((image(10**12), image(scene.stamp(4), '32FC1'), large), 5):
             stamp, mask = mask_after(bad, image(scene.stamp(index)))
             assert stamp == scene.stamp(index)
             np.testing.assert_array_equal(mask, scene.labels[index])
