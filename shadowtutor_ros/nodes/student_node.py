@@ -222,7 +222,8 @@ class StudentNode(ManagedNode):
         if self._changed:
             self._changed = False
             loop.change(*self._settings)
-        frame = image_to_bgr(msg) if isinstance(msg, Image) else compressed_to_bgr(msg)
+        convert = image_to_bgr if isinstance(msg, Image) else compressed_to_bgr
+        frame = convert(msg, self._values['max_pixels'])
         before, failures = events(counters), counters.failures
         mask = loop.segment(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
         self._answers.publish(msg.header, frame, mask, loop.student.info,
