@@ -33,7 +33,6 @@ import torch
 
 from shadowtutor_ros.assets import clip, teacher_weights
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.distill.loss import pixel_weights
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.evaluation.clip import Clip
@@ -43,7 +42,9 @@ from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.share import config_file
+from shadowtutor_ros.tasks.segmentation.loss import pixel_weights
 from shadowtutor_ros.teacher.factory import create_teacher
+from shadowtutor_ros.teacher.protocol import Labelling
 
 SIZE = 1280, 720
 STEPS = 8  # of a key frame, the paper's MAX_UPDATES
@@ -69,6 +70,11 @@ class Scene:
         return load_checkpoint(self.checkpoint)
 
     @property
+    def labelling(self) -> Labelling:
+        """The label as the teacher gives it."""
+        return Labelling(self.label, self.boxes)
+
+    @property
     def weights(self) -> torch.Tensor:
         """Return the loss' weight of every pixel."""
         settings = DistillSettings()
@@ -88,7 +94,8 @@ def make_scene(out: Path) -> Scene:
     label = np.asarray(cv2.resize(labelling.class_ids, SIZE, interpolation=cv2.INTER_NEAREST))
     checkpoint = out / 'student.safetensors'
     student = Student.random(StudentInfo(classes.names, classes.colours), 0)
-    Trainer(student, DistillSettings()).train(frame, label, boxes.astype(np.float32))
+    Trainer(student, DistillSettings()).train(
+        frame, Labelling(label, boxes.astype(np.float32)))
     save_checkpoint(student, checkpoint)
     return Scene(frame, label, boxes.astype(np.float32), checkpoint)
 
@@ -128,7 +135,7 @@ def lesson_of_product(
     settings = DistillSettings(threshold=OUT_OF_REACH, cold_start_updates=steps,
                                cold_start_group=PARTIAL)
     return Trainer(scene.student, settings).train(
-        scene.frame, scene.label, scene.boxes, on_step).metric
+        scene.frame, scene.labelling, on_step).metric
 
 
 def bench_lessons(scene: Scene, rounds: int) -> dict[str, Any]:
@@ -196,7 +203,7 @@ def bench_scaling(scene: Scene, rounds: int) -> dict[str, Any]:
         settings = DistillSettings(threshold=OUT_OF_REACH, cold_start_updates=3,
                                    cold_start_group=PARTIAL)
         Trainer(other, settings).train(
-            scene.frame, np.minimum(scene.label, count - 1), NO_BOXES,
+            scene.frame, Labelling(np.minimum(scene.label, count - 1)),
             lambda *_, moments=moments: moments.append(time.perf_counter()))
         classes[count] = {
             'inference': inference, 'step': float(statistics.median(np.diff(moments)))}

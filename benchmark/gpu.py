@@ -111,7 +111,7 @@ def step_ms(scene: Scene, device: torch.device) -> float:
     settings = DistillSettings(threshold=0.9999, cold_start_updates=STEPS + 4,
                                cold_start_group=PARTIAL)
     Trainer(load_checkpoint(scene.checkpoint, device=device), settings).train(
-        scene.frame, scene.label, scene.boxes, lambda *_: moments.append(time.perf_counter()))
+        scene.frame, scene.labelling, lambda *_: moments.append(time.perf_counter()))
     return 1e3 * float(np.median(np.diff(moments)[4:]))
 
 

@@ -32,7 +32,6 @@ import torch
 
 from shadowtutor_ros.assets import teacher_weights
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.evaluation.clip import Clip
@@ -44,6 +43,7 @@ from shadowtutor_ros.runtime.link import LocalLink
 from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.runtime.tutor import Tutor
 from shadowtutor_ros.share import config_file
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.teacher.protocol import Teacher
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame, EncodedFrame, RAW
@@ -200,7 +200,7 @@ def warm_up(clip: LabelledClip, settings: DistillSettings, first: Student) -> li
         if index % STRIDE == 0:
             points.append(Point(index, frame, trainer.student.clone(), {}))
             label = clip.label(index)
-            trainer.train(frame, label.class_ids, label.boxes)
+            trainer.train(frame, label)
         elif index % JUDGED_STRIDE == 0:
             points[-1].judged[index] = frame
     return points[1:-1]  # the first is cold, the last may have few frames
@@ -220,7 +220,7 @@ def lessons(
         arrived, reference = codec(point.frame), clip.label(point.index)
         same = np.array_equal(arrived, point.frame)
         label = reference if same else teacher.label(arrived)
-        trainer.train(arrived, label.class_ids, label.boxes)
+        trainer.train(arrived, label)
         full_size = cv2.resize(label.class_ids, reference.class_ids.shape[::-1],
                                interpolation=cv2.INTER_NEAREST)
         results.append((

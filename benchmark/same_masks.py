@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from shadowtutor_ros.assets import teacher_weights
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.run import local_loop
@@ -31,6 +30,7 @@ from shadowtutor_ros.evaluation.setting import load_setting, Setting
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.share import config_file
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.factory import create_teacher
 
 

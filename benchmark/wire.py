@@ -65,7 +65,7 @@ def weights() -> None:
                     next(encoder.drafts(tensors, 0)).weights, 0.5, 0.9, 4))
 
             def from_msg(msg: StudentUpdateMsg) -> None:
-                student.load(verify_update(update_from_msg(msg), student.weights, 1, 0))
+                student.load(verify_update(update_from_msg(msg), student, 1, 0))
 
             msg = to_msg()
             size = len(msg.payload)

@@ -37,8 +37,7 @@ KNOW_ROS = ('doctor/observer.py', 'doctor/ros.py', 'evaluation/over_ros.py', 'ha
             'wire/piece_messages.py')
 ROS = {'action_msgs', 'builtin_interfaces', 'diagnostic_msgs', 'launch',
        'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'rosidl_parser',
-       'sensor_msgs',
-       'shadowtutor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs'}
+       'sensor_msgs', 'shadowtutor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs'}
 
 
 def name_of(path: Path) -> str:

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 
 Status = Mapping[str, float]
 _TUTORS = ('queue_ms', 'teacher_ms', 'training_ms')

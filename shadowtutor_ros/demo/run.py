@@ -15,7 +15,6 @@ from shadowtutor_ros.assets import clip, teacher_weights
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.demo.drawing import plot_miou, side_by_side
 from shadowtutor_ros.demo.summary import Summary
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.run import Run, run_in_process
@@ -24,6 +23,7 @@ from shadowtutor_ros.evaluation.summary import RunSummary, summarise
 from shadowtutor_ros.harness.stream import run_stream, Stream, Streamed
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.share import config_file
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.video import VideoWriter
 

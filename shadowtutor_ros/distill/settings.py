@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import math
 
 from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
+from shadowtutor_ros.tasks.protocol import Emphasis
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class DistillSettings:
     """
     Algorithm 1's constants.
 
-    ``threshold`` is the mIoU, 0-1, that is good enough; ``max_updates`` bounds the steps on one
+    ``threshold`` is the metric, 0-1, that is good enough; ``max_updates`` bounds the steps on one
     key frame; ``group`` is trained. Until the metric first reaches the threshold, but at most for
     ``cold_start_key_frames`` (0: no limit), a stream is *cold*: it is then trained in
     ``cold_start_group`` for up to ``cold_start_updates`` steps.
@@ -46,6 +47,11 @@ class DistillSettings:
             raise ValueError(f'object_weight: expected more than 0, got {self.object_weight}')
         if not (math.isfinite(self.box_margin) and self.box_margin >= 0):
             raise ValueError(f'box_margin: expected 0 or more, got {self.box_margin}')
+
+    @property
+    def emphasis(self) -> Emphasis:
+        """How much more objects count than the rest of a frame."""
+        return Emphasis(self.object_weight, self.box_margin)
 
     @classmethod
     def paper(cls, group: str = PARTIAL) -> DistillSettings:

@@ -100,7 +100,7 @@ def _run(
     if over_ros and setting.kind == DISTILL:
         from shadowtutor_ros.evaluation.over_ros import Nodes, run_over_ros
         return run_over_ros(clip, setting, Nodes(evaluation.nodes or {}, logs),
-                            len(evaluation.classes), examples, on_frame)
+                            evaluation.first.info, examples, on_frame)
     run = run_in_process(clip, setting, evaluation.first, examples, on_frame)
     if over_ros:
         from shadowtutor_ros.evaluation.over_ros import naive_seconds, Nodes

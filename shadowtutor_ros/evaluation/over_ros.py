@@ -18,6 +18,7 @@ from shadowtutor_ros.evaluation.run import judge, OnFrame, Run, RunError
 from shadowtutor_ros.evaluation.setting import DISTILL, Setting
 from shadowtutor_ros.harness.stream import run_stream, Stream
 from shadowtutor_ros.harness.two_machines import TwoMachines
+from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
 from shadowtutor_ros.wire.messages import stamp_from_msg
 
@@ -33,11 +34,13 @@ class Nodes:
 
 
 def run_over_ros(
-    labelled: LabelledClip, setting: Setting, nodes: Nodes, classes: int,
+    labelled: LabelledClip, setting: Setting, nodes: Nodes, info: StudentInfo,
     examples: Collection[int], on_frame: OnFrame,
 ) -> Run:
     """
     Run a distilling setting; every frame reaches the student, which waits for its answer.
+
+    ``info`` is the tutor's first student's.
 
     Raise RunError when a key frame fails or the setting cannot run so, StreamError or
     ProcessDied when the nodes do.
@@ -49,7 +52,7 @@ def run_over_ros(
 
     def on_mask(index: int, mask: NDArray[np.uint8], key_frames: int) -> None:
         record = FrameRecord(index, math.nan)
-        judge(record, mask, labelled.label(index).class_ids, classes)
+        judge(record, mask, labelled.label(index), labelled.size, info)
         run.records.append(record)
         if index in examples:
             run.masks[index] = mask

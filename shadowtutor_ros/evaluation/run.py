@@ -9,22 +9,20 @@ import math
 import time
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 import torch
 
-from shadowtutor_ros.distill.metric import class_iou
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.evaluation.clip import resample
 from shadowtutor_ros.evaluation.labels import LabelledClip
 from shadowtutor_ros.evaluation.record import FrameRecord
 from shadowtutor_ros.evaluation.setting import NAIVE, Setting, WILD
-from shadowtutor_ros.model.student import Frame, Mask, Student
+from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LocalLink
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import Scheduler
-from shadowtutor_ros.teacher.protocol import Teacher
+from shadowtutor_ros.tasks.table import task_named
+from shadowtutor_ros.teacher.protocol import Labelling, Teacher
 from shadowtutor_ros.wire.key_frame import encode_frame, RAW
 
 OnFrame = Callable[[int], object]
@@ -63,13 +61,12 @@ def run_in_process(
     chosen = set(range(labelled.count))
     if setting.resample_fps:
         chosen = set(resample(labelled.count, labelled.clip.fps, setting.resample_fps))
-    classes = len(first.info.class_names)
     for index, frame in enumerate(labelled.clip):
         if index in chosen:
             run.records.append(FrameRecord(index, math.nan))
-            label = labelled.label(index).class_ids
-            mask = step(frame, label, run.records)
-            judge(run.records[-1], mask, label, classes)
+            labelling = labelled.label(index)
+            mask = step(frame, labelling, run.records)
+            judge(run.records[-1], mask, labelling, labelled.size, first.info)
             if index in examples:
                 run.masks[index] = mask
         on_frame(index)
@@ -89,19 +86,25 @@ def local_loop(
 
 
 def judge(
-    record: FrameRecord, mask: Mask, label: NDArray[np.uint8], classes: int,
+    record: FrameRecord, mask: Mask, labelling: Labelling, size: tuple[int, int],
+    info: StudentInfo,
 ) -> None:
-    """Fill in IoU per class and their mean (equation 1), over the classes that are there."""
-    iou = class_iou(torch.from_numpy(mask), torch.from_numpy(label), classes)
-    record.iou = iou.tolist()
-    record.miou = float(iou.nanmean())
+    """
+    Fill in how good the ``mask`` of a frame of ``size`` (H, W) is, by the student's task.
+
+    For segmentation IoU per class and their mean (equation 1), over the classes that are there.
+    """
+    task, answer = task_named(info.task), torch.from_numpy(mask)
+    target = task.target(labelling, size, len(info.class_names))
+    record.iou = task.class_scores(answer, target).tolist()
+    record.miou = task.metric(answer, target)
 
 
-_Step = Callable[[Frame, NDArray[np.uint8], list[FrameRecord]], Mask]
+_Step = Callable[[Frame, Labelling, list[FrameRecord]], Mask]
 
 
 def _wild(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
-    def step(frame: Frame, label: NDArray[np.uint8], records: list[FrameRecord]) -> Mask:
+    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> Mask:
         started = time.perf_counter()
         mask = first.segment(frame)
         records[-1].t_si = 1e3 * (time.perf_counter() - started)
@@ -110,8 +113,9 @@ def _wild(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
 
 
 def _naive(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
-    def step(frame: Frame, label: NDArray[np.uint8], records: list[FrameRecord]) -> Mask:
+    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> Mask:
         record, key_frames = records[-1], setting.key_frames
+        label = labelling.class_ids
         record.key_frame, record.staleness = True, 0
         record.t_ti = 1e3 * labelled.teacher_seconds
         record.bytes_up = len(encode_frame(frame, key_frames.format, key_frames.quality).data)
@@ -126,7 +130,7 @@ def _distill(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
     counters = loop.counters
     key_frame: FrameRecord | None = None
 
-    def step(frame: Frame, label: NDArray[np.uint8], records: list[FrameRecord]) -> Mask:
+    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> Mask:
         nonlocal key_frame
         record = records[-1]
         sent, applied = counters.key_frames, counters.updates_applied

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Student checkpoints: safetensors with the classes inside, and import of the authors' file."""
+"""Student checkpoints: safetensors that say what they are, and import of the authors' file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.groups import FULL, shapes_of
-from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.model.table import BadConfiguration, SHADOWTUTOR, UnknownArchitecture
+from shadowtutor_ros.tasks.table import SEGMENTATION, UnknownTask
 
 _METADATA_KEY = 'shadowtutor_student'
 
@@ -31,11 +32,12 @@ class CheckpointError(ShadowTutorError):
 
 
 def save_checkpoint(student: Student, path: Path) -> None:
-    """Write the whole student with its classes and normalisation as ``.safetensors``."""
+    """Write the whole student with all that its ``info`` has as ``.safetensors``."""
     info = student.info
     metadata = json.dumps({
         'class_names': info.class_names, 'class_colours': info.class_colours,
-        'mean': info.mean, 'std': info.std})
+        'mean': info.mean, 'std': info.std, 'task': info.task,
+        'architecture': info.architecture, 'configuration': info.configuration})
     tensors = {name: tensor.contiguous().cpu() for name, tensor in student.weights(FULL).items()}
     save_file(tensors, path, metadata={_METADATA_KEY: metadata})
 
@@ -46,8 +48,9 @@ def load_checkpoint(
     """
     Read a student from ``.safetensors`` (ours) or ``.pth`` (the authors' or our key names).
 
-    ``info`` is needed for a ``.pth``, which carries no classes; where it is given for a
-    safetensors file its class names must be the file's. Raise CheckpointError otherwise.
+    ``info`` is needed for a ``.pth``, which says nothing of itself; where it is given for a
+    safetensors file its class names must be the file's, which knows the rest better. Raise
+    CheckpointError otherwise.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,7 +69,10 @@ def load_checkpoint(
     else:
         raise CheckpointError(
             f'{path}: expected .safetensors, .pth or .pt, got {path.suffix or "no suffix"}')
-    student = Student(info, StudentNet(len(info.class_names)), device)
+    try:
+        student = Student(info, info.network(), device)
+    except (UnknownTask, UnknownArchitecture, BadConfiguration) as error:
+        raise CheckpointError(f'{path}: {error}') from error
     _check_tensors(path, tensors, student)
     student.load(tensors)
     return student
@@ -85,7 +91,11 @@ def _read_safetensors(path: Path) -> tuple[StudentInfo, dict[str, Tensor]]:
         fields = json.loads(metadata)
         info = StudentInfo(
             tuple(fields['class_names']), tuple(tuple(c) for c in fields['class_colours']),
-            tuple(fields['mean']), tuple(fields['std']))
+            tuple(fields['mean']), tuple(fields['std']),
+            # Files of the first releases have none of these.
+            str(fields.get('task', SEGMENTATION)),
+            str(fields.get('architecture', SHADOWTUTOR)),
+            dict(fields.get('configuration', {})))
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f'{path}: bad {_METADATA_KEY!r} metadata: {error!r}') from error
     return info, tensors

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,45 +53,45 @@ class _Recording:
     graph: torch.cuda.CUDAGraph
     frame_here: Tensor
     frame: Tensor
-    mask: Tensor
-    mask_here: Tensor
+    answer: Tensor
+    answer_here: Tensor
 
 
-class MaskGraph:
+class AnswerGraph:
     """
-    ``mask_of``, a function of a uint8 HxWx3 image on a CUDA device, recorded and replayed.
+    ``answer_to``, a function of a uint8 HxWx3 image on a CUDA device, recorded and replayed.
 
     The recording reads the weights where they lie: new ones that are copied in place are used
     from the next frame on. An image of another size is recorded anew. The only wait for the
-    device is the one for the mask. Where recording fails, ``mask_of`` runs as it is.
+    device is the one for the answer. Where recording fails, ``answer_to`` runs as it is.
     """
 
-    def __init__(self, mask_of: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        self._mask_of = mask_of
+    def __init__(self, answer_to: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        self._answer_to = answer_to
         self._device = device
         self._shape: tuple[int, ...] = ()
         self._recording: _Recording | None = None
 
-    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the HxW mask."""
+    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the answer to an HxWx3 frame."""
         with torch.cuda.device(self._device):
             if frame.shape != self._shape:
                 self._shape, self._recording = frame.shape, self._record(frame.shape)
             recording = self._recording
             if recording is None:
-                plain: NDArray[np.uint8] = self._mask_of(
+                plain: NDArray[Any] = self._answer_to(
                     torch.from_numpy(np.ascontiguousarray(frame)).to(self._device)
                 ).cpu().numpy()
                 return plain
             recording.frame_here.numpy()[...] = frame
             recording.frame.copy_(recording.frame_here, non_blocking=True)
             recording.graph.replay()
-            recording.mask_here.copy_(recording.mask, non_blocking=True)
+            recording.answer_here.copy_(recording.answer, non_blocking=True)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
             done.synchronize()
-            mask: NDArray[np.uint8] = recording.mask_here.numpy().copy()
-            return mask
+            answer: NDArray[Any] = recording.answer_here.numpy().copy()
+            return answer
 
     def _record(self, shape: tuple[int, ...]) -> _Recording | None:
         torch.backends.cudnn.benchmark = True
@@ -99,16 +100,16 @@ class MaskGraph:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):  # libraries load and choose their kernels
-                self._mask_of(frame)
+                self._answer_to(frame)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads may use the device meanwhile.
             with torch.cuda.graph(graph, stream=stream, capture_error_mode='thread_local'):
-                mask = self._mask_of(frame)
+                answer = self._answer_to(frame)
         except RuntimeError as error:
             logging.getLogger(__name__).warning('no CUDA graph, the student is slower: %s', error)
             return None
         return _Recording(
-            graph, torch.zeros(shape, dtype=torch.uint8, pin_memory=True), frame, mask,
-            torch.zeros(shape[:2], dtype=torch.uint8, pin_memory=True))
+            graph, torch.zeros(shape, dtype=torch.uint8, pin_memory=True), frame, answer,
+            torch.zeros(answer.shape, dtype=answer.dtype, pin_memory=True))

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import hashlib
 
 from torch import nn, Tensor
 
-from shadowtutor_ros.model.network import StudentNet
+from shadowtutor_ros.model.protocol import Network
 
 PARTIAL = 'partial'
 FULL = 'full'
@@ -17,7 +16,7 @@ GROUPS = (PARTIAL, FULL)
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def parameters_of(network: StudentNet, group: str) -> dict[str, nn.Parameter]:
+def parameters_of(network: Network, group: str) -> dict[str, nn.Parameter]:
     """
     Return the group's parameters by name, in network order.
 
@@ -25,17 +24,10 @@ def parameters_of(network: StudentNet, group: str) -> dict[str, nn.Parameter]:
     """
     if group not in GROUPS:
         raise ValueError(f'unknown parameter group {group!r}, expected one of {GROUPS}')
-    parts = StudentNet.BACK if group == PARTIAL else StudentNet.FRONT + StudentNet.BACK
     return {name: parameter for name, parameter in network.named_parameters()
-            if name.split('.', 1)[0] in parts}
+            if group == FULL or name.split('.', 1)[0] in network.BACK}
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """Return each tensor's shape by name, keeping the order."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def layout_hash(shapes: Shapes) -> int:
-    """Return 64 bits that identify a network: the names and shapes of its parameters, in order."""
-    text = '\n'.join(f'{name} {",".join(map(str, shape))}' for name, shape in shapes.items())
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], 'little')

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F
 
 from shadowtutor_ros.model.head import folded_head, folds, last_layers
+from shadowtutor_ros.model.protocol import SizeLimits
+from shadowtutor_ros.tasks.segmentation.upsample import upsample
 
 
 class FrameNorm(nn.BatchNorm2d):
@@ -70,8 +71,8 @@ class StudentNet(nn.Module):
     Input is a normalised Nx3xHxW float tensor, output NxCxHxW logits, for any H, W >= 1.
     """
 
-    FRONT = ('in_conv1', 'in_conv2', 'sb1', 'sb2', 'sb3', 'sb4')
-    BACK = ('sb5', 'sb6', 'out_conv1', 'out_conv2', 'out_conv3')
+    BACK: ClassVar[tuple[str, ...]] = ('sb5', 'sb6', 'out_conv1', 'out_conv2', 'out_conv3')
+    limits = SizeLimits()
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -101,9 +102,9 @@ class StudentNet(nn.Module):
         sb4 = self.sb4(self.sb3(sb2))
         return Features(sb4, sb2, sb1, (stem.shape[-2], stem.shape[-1]))
 
-    def stem_logits(self, features: Features) -> Tensor:
+    def back(self, features: Features) -> Tensor:
         """
-        Return NxCxhxw logits of ``features.stem_size``, half the image's.
+        Return NxCxhxw logits of ``features.stem_size``, half the image's; this part is trained.
 
         The last step of the network is to upsample them to the image's size: out_conv3 is a 1x1
         convolution, which commutes with bilinear upsampling, whose weights sum to one.
@@ -117,14 +118,5 @@ class StudentNet(nn.Module):
         x = self.out_conv1(upsample(x, features.stem_size))
         return last_layers(x, self.out_conv2, self.out_conv3)
 
-    def back(self, features: Features, size: tuple[int, int]) -> Tensor:
-        """Return NxCxHxW logits of ``size`` (H, W); partial distillation trains this part."""
-        return upsample(self.stem_logits(features), size)
-
     def forward(self, x: Tensor) -> Tensor:
-        return self.back(self.front(x), (x.shape[-2], x.shape[-1]))
-
-
-def upsample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """Return ``x`` at ``size`` (h, w), bilinear, pixel centres as in the paper's framework."""
-    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
+        return upsample(self.back(self.front(x)), (x.shape[-2], x.shape[-1]))

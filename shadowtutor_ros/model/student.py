@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A student ready to use: network, classes and normalisation, from frame to mask."""
+"""A student ready to use: network, task, classes and normalisation, from frame to mask."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import copy
 from dataclasses import dataclass, field
+import hashlib
+import json
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.model.engine import MaskGraph
-from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, parameters_of, shapes_of
-from shadowtutor_ros.model.mask import mask_from_logits
-from shadowtutor_ros.model.network import StudentNet
+from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.model.engine import AnswerGraph
+from shadowtutor_ros.model.groups import FULL, GROUPS, parameters_of, Shapes, shapes_of
+from shadowtutor_ros.model.protocol import Network
+from shadowtutor_ros.model.table import create_network, SHADOWTUTOR
+from shadowtutor_ros.tasks.table import SEGMENTATION, task_named
 
 Frame = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
@@ -23,10 +28,11 @@ Mask = NDArray[np.uint8]
 MEAN = (103.53, 116.28, 123.675)
 STD = (1.0, 1.0, 1.0)
 MAX_CLASSES = 256  # a mask holds uint8 class ids
+MAX_CONFIGURATION = 4096  # bytes of JSON: what GetStudent.srv carries
 
 
-class BadFrame(ValueError):
-    """The array is not a BGR image of at least one pixel."""
+class BadFrame(ShadowTutorError, ValueError):
+    """The array is not a BGR image of at least one pixel, or of a size that no network takes."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,17 @@ class StudentInfo:
     What belongs to a student beside its weights.
 
     ``class_names`` has background last, ``class_colours`` are (r, g, b) in 0-255, ``mean`` and
-    ``std`` are per channel B, G, R on the 0-255 scale.
+    ``std`` are per channel B, G, R on the 0-255 scale. ``architecture`` names the network for the
+    ``task``, ``configuration`` is what distinguishes it from others of that name, as JSON has it.
     """
 
     class_names: tuple[str, ...]
     class_colours: tuple[tuple[int, int, int], ...] = field(default=())
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
+    task: str = SEGMENTATION
+    architecture: str = SHADOWTUTOR
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.class_names) <= MAX_CLASSES:
@@ -50,6 +60,22 @@ class StudentInfo:
         for name in ('mean', 'std'):
             if len(getattr(self, name)) != 3:
                 raise ValueError(f'{name}: expected 3 numbers, got {getattr(self, name)}')
+        if (size := len(self.configuration_json.encode())) > MAX_CONFIGURATION:
+            raise ValueError(f'configuration: expected at most {MAX_CONFIGURATION} bytes of JSON, '
+                             f'got {size}')
+
+    @property
+    def configuration_json(self) -> str:
+        """``configuration`` as a JSON object, always the same text for the same values."""
+        return json.dumps(self.configuration, sort_keys=True, separators=(',', ':'))
+
+    def network(self) -> Network:
+        """
+        Return a network as the student's, with random weights.
+
+        Raise UnknownArchitecture or BadConfiguration.
+        """
+        return create_network(self.architecture, self.configuration, len(self.class_names))
 
 
 def check_frame(frame: Frame) -> None:
@@ -63,23 +89,26 @@ class Student:
     """
     The network with its classes and normalisation, on one device.
 
-    One thread at a time: ``load`` and ``segment`` must not meet. ``layout_hash`` identifies the
-    network by all its parameters' names and shapes.
+    One thread at a time: ``load`` and ``segment`` must not meet. Two students of one
+    ``layout_hash`` can run each other's weights and mean the same by their answers. Raise
+    UnknownTask.
     """
 
     def __init__(
-        self, info: StudentInfo, network: StudentNet, device: str | torch.device = 'cpu',
+        self, info: StudentInfo, network: Network, device: str | torch.device = 'cpu',
         precision: torch.dtype = torch.float32,
     ) -> None:
         if network.classes != len(info.class_names):
             raise ValueError(f'network has {network.classes} classes, '
                              f'names are given for {len(info.class_names)}')
         self.info = info
+        self.task = task_named(info.task)
         self.device = torch.device(device)
-        self.network = network.to(self.device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
+        network.to(self.device)
+        network.to(memory_format=torch.channels_last)
         self._parameters = {group: parameters_of(self.network, group) for group in GROUPS}
-        self.layout_hash = layout_hash(shapes_of(self.weights(FULL)))
+        self.layout_hash = _layout_hash(info, shapes_of(self.weights(FULL)))
         self._mean = torch.tensor(info.mean, device=self.device)
         self._std = torch.tensor(info.std, device=self.device)
         self.precision = precision
@@ -91,7 +120,7 @@ class Student:
         """Return a Kaiming-initialised student; the same ``seed`` gives the same weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = StudentNet(len(info.class_names))
+            network = info.network()
         return cls(info, network, device)
 
     def clone(self) -> Student:
@@ -107,7 +136,7 @@ class Student:
     def precision(self, precision: torch.dtype) -> None:
         self._precision = precision
         self._graph = (
-            MaskGraph(self._mask_of, self.device) if self.device.type == 'cuda' else None)
+            AnswerGraph(self._answer_to, self.device) if self.device.type == 'cuda' else None)
 
     def weights(self, group: str) -> dict[str, Tensor]:
         """Return the live (detached, not copied) tensors of ``group`` by name."""
@@ -133,21 +162,30 @@ class Student:
         """
         Return the normalised 1x3xHxW tensor of a BGR uint8 HxWx3 frame.
 
-        Raise BadFrame when it is anything else.
+        Raise BadFrame when it is anything else, or of a size that the network does not take.
         """
         return self._normalise(self._pixels(frame))
+
+    def check(self, frame: Frame) -> None:
+        """Raise BadFrame for what is no BGR image, or has a size that the network cannot take."""
+        check_frame(frame)
+        limits = self.network.limits
+        if not limits.allow(frame.shape[0], frame.shape[1]):
+            raise BadFrame(
+                f'{self.info.architecture}: expected a height and width of {limits.least} or more '
+                f'and multiples of {limits.multiple}, got {frame.shape[0]} x {frame.shape[1]}')
 
     @torch.inference_mode()
     def segment(self, frame: Frame) -> Mask:
         """Return the HxW uint8 class ids of a BGR uint8 HxWx3 frame."""
         if self._graph is not None:
-            check_frame(frame)
+            self.check(frame)
             return self._graph(frame)
-        mask: Mask = self._mask_of(self._pixels(frame)).cpu().contiguous().numpy()
+        mask: Mask = self._answer_to(self._pixels(frame)).cpu().contiguous().numpy()
         return mask
 
     def _pixels(self, frame: Frame) -> Tensor:
-        check_frame(frame)
+        self.check(frame)
         return torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
@@ -159,9 +197,17 @@ class Student:
             rows.div_(self._std.repeat(width))
         return rows.view(pixels.shape).permute(2, 0, 1)[None]
 
-    def _mask_of(self, pixels: Tensor) -> Tensor:
+    def _answer_to(self, pixels: Tensor) -> Tensor:
         x = self._normalise(pixels)
         reduced = self._precision != torch.float32
         with torch.autocast(self.device.type, self._precision, enabled=reduced):
-            logits = self.network.stem_logits(self.network.front(x))
-        return mask_from_logits(logits, (pixels.shape[0], pixels.shape[1]))
+            output = self.network.back(self.network.front(x))
+        return self.task.answer(output, (pixels.shape[0], pixels.shape[1]))
+
+
+def _layout_hash(info: StudentInfo, shapes: Shapes) -> int:
+    """Return 64 bits that identify all of a student but the values of its weights, and colours."""
+    text = json.dumps([
+        info.task, info.architecture, info.configuration_json, info.class_names,
+        [float(value) for value in info.mean + info.std], list(shapes.items())])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], 'little')

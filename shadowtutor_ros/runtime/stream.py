@@ -9,12 +9,11 @@ import math
 import secrets
 import time
 
+import torch
 from torch import Tensor
 
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Lesson, OnStep, Trainer
-from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Frame, Mask, Student
 from shadowtutor_ros.teacher.protocol import Labelling
@@ -23,10 +22,6 @@ from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 from shadowtutor_ros.wire.weights import EncodedWeights
 
 _TOLERANCE = 0.01  # of the metric on the key frame: a lesson may lose so much by being sent
-
-
-class BadLabel(ShadowTutorError):
-    """The teacher's answer does not fit the frame or the student's classes."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +94,13 @@ class Stream:
 
         ``frame`` is BGR uint8 HxWx3. The student is then as the robot will have it. A version
         is counted even when ``on_step`` raises, which ends the lesson with the best weights
-        found so far. Raise BadLabel or NonFiniteUpdate.
+        found so far. Raise BadLabelling or NonFiniteUpdate.
         """
         started = time.monotonic()
         self.version += 1
         if self._trainer.group == FULL:
             self.base_version = self.version
-        try:
-            lesson = self._trainer.train(frame, labelling.class_ids, labelling.boxes, on_step)
-        except ValueError as error:
-            raise BadLabel(str(error)) from error
+        lesson = self._trainer.train(frame, labelling, on_step)
         trained = time.monotonic()
         base = running.version if running.session_id == self.session_id else None
         group = self._group_for(base, lesson.group)
@@ -160,13 +152,13 @@ class Stream:
         """
         # Copies, because what is judged is judged in the same student.
         trained = {name: t.clone() for name, t in self._student.weights(group).items()}
-        metric = lesson.metric
+        metric, student = lesson.metric, self._student
+        target = student.task.target(
+            labelling, (frame.shape[0], frame.shape[1]), student.network.classes)
         for draft in self._encoder.drafts(trained, base):
-            self._student.load(draft.decoded)
+            student.load(draft.decoded)
             if draft.inter:
-                metric = mean_iou_of_masks(
-                    self._student.segment(frame), labelling.class_ids,
-                    len(self._student.info.class_names))
+                metric = student.task.metric(torch.from_numpy(student.segment(frame)), target)
             if metric >= lesson.metric - _TOLERANCE:
                 break
         return draft, metric

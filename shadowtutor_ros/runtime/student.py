@@ -9,8 +9,7 @@ import time
 
 import torch
 
-from shadowtutor_ros.model.network import StudentNet
-from shadowtutor_ros.model.student import check_frame, Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LinkFailure
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
@@ -25,10 +24,11 @@ def student_from_update(
     """
     Return the student that a tutor's whole update describes.
 
-    Raise BadUpdate when it is not whole, or for another network than ``info``'s classes need.
+    Raise BadUpdate when it is not whole or for another student than ``info``'s, and UnknownTask,
+    UnknownArchitecture or BadConfiguration when this release cannot make that.
     """
-    student = Student(info, StudentNet(len(info.class_names)), device)
-    student.load(verify_update(update, student.weights, NO_SESSION, 0))
+    student = Student(info, info.network(), device)
+    student.load(verify_update(update, student, NO_SESSION, 0))
     return student
 
 
@@ -123,7 +123,7 @@ class StudentLoop:
 
         ``stamp`` is in nanoseconds. Raise BadFrame before anything else happens.
         """
-        check_frame(frame)
+        self.student.check(frame)
         now = time.perf_counter()
         self._frame_seconds.add(now - self._segmented_at)
         self._segmented_at = now
@@ -217,7 +217,7 @@ class StudentLoop:
         counters = self.counters
         counters.bytes_down += len(update.weights.payload)
         self.student.load(verify_update(
-            update, self.student.weights, self.session_id, self.version))
+            update, self.student, self.session_id, self.version))
         self.session_id, self.version = update.session_id, update.version
         self._learnt_on = self._key_frame
         self.scheduler.on_update(0.0 if math.isnan(update.metric) else update.metric)

@@ -155,7 +155,7 @@ class Tutor:
 
         It replaces an older one of its stream that waits, which is Superseded. The future may be
         cancelled until its turn comes; after that whatever ``on_progress`` raises ends the work.
-        It fails with BadLabel, a TeacherError or a WireError. ``on_lesson`` is told after the
+        It fails with BadLabelling, a TeacherError or a WireError. ``on_lesson`` is told after the
         answer, from a thread for that, unless it is behind. Raise Refused.
         """
         job = _Job(key_frame, on_progress or _nothing, on_lesson, time.monotonic())

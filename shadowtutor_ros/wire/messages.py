@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sized
+import json
 import math
+from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CompressedImage
@@ -154,6 +156,8 @@ def fill_info(
 ) -> GetStudent.Response:
     """Put what belongs to a student beside its weights into a response and return it."""
     response.success = True
+    response.task, response.architecture = info.task, info.architecture
+    response.configuration = info.configuration_json
     response.class_names = list(info.class_names)
     response.class_colours = array('B', [c for colour in info.class_colours for c in colour])
     response.mean = list(info.mean)
@@ -163,9 +167,10 @@ def fill_info(
 
 def info_from_response(response: GetStudent.Response) -> StudentInfo:
     """
-    Return the classes and normalisation of a GetStudent response.
+    Return what a GetStudent response says of the student beside its weights.
 
-    Raise CorruptUpdate when they cannot belong to a student.
+    Raise CorruptUpdate when it cannot belong to a student. Whether this release knows the task
+    and the architecture shows when the student is made.
     """
     names, colours = list(response.class_names), list(response.class_colours)
     if not 2 <= len(names) <= 255 or len(colours) != 3 * len(names):
@@ -177,7 +182,19 @@ def info_from_response(response: GetStudent.Response) -> StudentInfo:
     return StudentInfo(
         tuple(names),
         tuple((r, g, b) for r, g, b in zip(colours[::3], colours[1::3], colours[2::3])),
-        (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+        (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]),
+        response.task, response.architecture, _configuration(response.configuration))
+
+
+def _configuration(text: str) -> dict[str, Any]:
+    try:
+        configuration = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptUpdate(f'configuration: expected a JSON object, got {error}') from error
+    if not isinstance(configuration, dict):
+        raise CorruptUpdate(
+            f'configuration: expected a JSON object, got {type(configuration).__name__}')
+    return configuration
 
 
 def _at_most(most: int, what: str, field: Sized) -> None:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import math
 
 from torch import Tensor
 
-from shadowtutor_ros.model.groups import FULL, GROUPS, layout_hash, shapes_of
+from shadowtutor_ros.model.groups import FULL, GROUPS
+from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.wire.encodings import encoding_of
 from shadowtutor_ros.wire.errors import LayoutMismatch, StaleUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
@@ -59,21 +59,21 @@ class StudentUpdate:
 
 
 def verify_update(
-    update: StudentUpdate,
-    weights_of: Callable[[str], Mapping[str, Tensor]],
-    session_id: int,
-    version: int,
+    update: StudentUpdate, student: Student, session_id: int, version: int,
 ) -> dict[str, Tensor]:
     """
-    Check an update against the student that runs and return its decoded tensors.
+    Check an update against the ``student`` that runs and return its decoded tensors.
 
-    ``weights_of(group)`` gives the running weights, ``session_id`` and ``version`` are theirs.
-    Raise a BadUpdate otherwise: LayoutMismatch, StaleUpdate, CorruptUpdate or NonFiniteUpdate.
+    ``session_id`` and ``version`` are its weights'. Raise a BadUpdate otherwise: LayoutMismatch,
+    StaleUpdate, CorruptUpdate or NonFiniteUpdate.
     """
     if update.group not in GROUPS:
         raise LayoutMismatch(f'parameter group: expected one of {GROUPS}, got {update.group!r}')
-    if update.layout_hash != (expected := layout_hash(shapes_of(weights_of(FULL)))):
-        raise LayoutMismatch(f'expected layout {expected:016x}, got {update.layout_hash:016x}')
+    if update.layout_hash != student.layout_hash:
+        raise LayoutMismatch(
+            'the tutor teaches another student, with another task, network, classes or '
+            f'normalisation: expected layout {student.layout_hash:016x}, '
+            f'got {update.layout_hash:016x}')
     same_session = update.session_id == session_id
     if same_session and update.version <= version:
         raise StaleUpdate(f'expected a version above {version}, got {update.version}')
@@ -89,4 +89,4 @@ def verify_update(
     if encoding.inter and version != update.base_version:
         raise StaleUpdate(f'is a difference to version {update.base_version}, '
                           f'the student runs {version}')
-    return encoding.decode(update.weights, weights_of(update.group))
+    return encoding.decode(update.weights, student.weights(update.group))

@@ -15,8 +15,8 @@ from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.share import config_file
+from shadowtutor_ros.teacher.protocol import Labelling
 
-NO_BOXES = np.zeros((0, 4), np.float32)
 CLASSES = ClassSet.load(config_file('lvs8', 'classes'))
 
 
@@ -29,7 +29,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def taught(scene: Scene) -> Student:
     student = Student.random(StudentInfo(CLASSES.names), 0)
     settings = DistillSettings(threshold=0.95, cold_start_updates=40, cold_start_group=PARTIAL)
-    assert Trainer(student, settings).train(scene.frames[0], scene.labels[0], NO_BOXES).steps
+    assert Trainer(student, settings).train(scene.frames[0], Labelling(scene.labels[0])).steps
     return student
 
 
@@ -59,7 +59,7 @@ def test_a_lesson_goes_as_the_references(scene: Scene, taught: Student) -> None:
     theirs: list[tuple[float, float]] = []
     settings = DistillSettings(threshold=0.9999, cold_start_updates=4, cold_start_group=PARTIAL)
     Trainer(student, settings).train(
-        scene.frames[2], scene.labels[2], NO_BOXES, lambda step, *seen: ours.append(seen))
+        scene.frames[2], Labelling(scene.labels[2]), lambda step, *seen: ours.append(seen))
     reference.distill(scene.frames[2], scene.labels[2], torch.ones(96, 128), 0.9999, 4,
                       on_step=lambda step, *seen: theirs.append(seen))
     assert len(ours) == len(theirs) == 5

@@ -14,17 +14,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.distill.loss import distillation_loss, pixel_weights
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Lesson, Trainer
 from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
 from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
+from shadowtutor_ros.tasks.protocol import BadLabelling
+from shadowtutor_ros.tasks.segmentation.loss import distillation_loss, pixel_weights
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
+from shadowtutor_ros.teacher.protocol import Labelling
 
 INFO = StudentInfo(('cat', 'dog', 'background'))
-NO_BOXES = np.zeros((0, 4), np.float32)
 SIZE = (32, 48)
+ALL_PARTS = tuple(name for name, _ in StudentNet(3).named_children())
 
 Image = NDArray[np.uint8]
 Weights = dict[str, Tensor]
@@ -39,6 +41,10 @@ def _label() -> Image:
     label[4:20, 6:30] = 0
     label[22:30, 20:44] = 1
     return label
+
+
+def _labelling() -> Labelling:
+    return Labelling(_label())
 
 
 def _settings(**changes: object) -> DistillSettings:
@@ -89,7 +95,7 @@ def test_a_good_student_is_left_alone(student: Student, group: str) -> None:
     before, label = _copy(student), student.segment(_frame())
     trainer = Trainer(student, _settings(group=group, cold_start_group=group))
     recorder = Recorder(student)
-    lesson = trainer.train(_frame(), label, NO_BOXES, recorder)
+    lesson = trainer.train(_frame(), Labelling(label), recorder)
     assert lesson == Lesson(group, 1.0, 1.0, 0)
     assert not _changed(before, _copy(student))
     assert recorder.metrics == [1.0]
@@ -99,7 +105,7 @@ def test_a_good_student_is_left_alone(student: Student, group: str) -> None:
 def test_never_more_than_max_updates_steps(student: Student, limit: int) -> None:
     recorder = Recorder(student)
     trainer = Trainer(student, _settings(cold_start_updates=limit))
-    lesson = trainer.train(_frame(), _label(), NO_BOXES, recorder)
+    lesson = trainer.train(_frame(), _labelling(), recorder)
     assert lesson.steps == limit
     assert len(recorder.metrics) == limit + 1
     assert lesson.initial_metric == recorder.metrics[0]
@@ -108,12 +114,12 @@ def test_never_more_than_max_updates_steps(student: Student, limit: int) -> None
 def test_stops_at_the_step_that_reaches_the_threshold(student: Student) -> None:
     recorder = Recorder(student.clone())
     Trainer(recorder.student, _settings(cold_start_updates=12)).train(
-        _frame(), _label(), NO_BOXES, recorder)
+        _frame(), _labelling(), recorder)
     goal = next(n for n, metric in enumerate(recorder.metrics)
                 if n > 1 and metric > max(recorder.metrics[:n]))
     trainer = Trainer(
         student, _settings(cold_start_updates=12, threshold=recorder.metrics[goal]))
-    lesson = trainer.train(_frame(), _label(), NO_BOXES)
+    lesson = trainer.train(_frame(), _labelling())
     assert lesson.steps == goal
     assert lesson.metric == recorder.metrics[goal]
     assert not trainer.cold
@@ -124,7 +130,7 @@ def test_best_weights_are_restored_bit_for_bit(student: Student, group: str) -> 
     recorder = Recorder(student)
     trainer = Trainer(student, _settings(
         cold_start_group=group, cold_start_updates=10, learning_rate=0.1))
-    lesson = trainer.train(_frame(), _label(), NO_BOXES, recorder)
+    lesson = trainer.train(_frame(), _labelling(), recorder)
     best = recorder.best
     assert 0 < best < 10, 'the last step must not be the best, or there is nothing to restore'
     assert lesson.metric == recorder.metrics[best]
@@ -139,22 +145,22 @@ def test_what_on_step_raises_leaves_the_best_weights(student: Student, stop_at: 
     recorder = Recorder(student, stop_at)
     trainer = Trainer(student, _settings(cold_start_updates=10, learning_rate=0.1))
     with pytest.raises(InterruptedError):
-        trainer.train(_frame(), _label(), NO_BOXES, recorder)
+        trainer.train(_frame(), _labelling(), recorder)
     assert len(recorder.metrics) == stop_at + 1
     assert not _changed(recorder.weights[recorder.best], _copy(student))
-    lesson = trainer.train(_frame(), _label(), NO_BOXES)
+    lesson = trainer.train(_frame(), _labelling())
     assert lesson.initial_metric == pytest.approx(max(recorder.metrics))
     assert lesson.steps == 10
 
 
 @pytest.mark.parametrize(('group', 'parts'), [
-    (PARTIAL, StudentNet.BACK), (FULL, StudentNet.FRONT + StudentNet.BACK)])
+    (PARTIAL, StudentNet.BACK), (FULL, ALL_PARTS)])
 def test_only_the_group_is_trained(
     student: Student, group: str, parts: tuple[str, ...],
 ) -> None:
     recorder = Recorder(student)
     Trainer(student, _settings(cold_start_group=group)).train(
-        _frame(), _label(), NO_BOXES, recorder)
+        _frame(), _labelling(), recorder)
     assert _changed(recorder.weights[0], recorder.weights[-1]) == set(parts)
 
 
@@ -165,7 +171,7 @@ def test_first_loss_is_the_weighted_one_of_the_untrained_student(student: Studen
             student.network(student.prepare(_frame())), torch.from_numpy(_label())[None].long(),
             pixel_weights(SIZE, boxes, 5.0, 0.075)))
     recorder = Recorder(student)
-    Trainer(student, _settings()).train(_frame(), _label(), boxes, recorder)
+    Trainer(student, _settings()).train(_frame(), Labelling(_label(), boxes), recorder)
     assert math.isnan(recorder.losses[0])
     assert recorder.losses[1] == pytest.approx(expected, rel=1e-4)
     assert all(math.isfinite(loss) for loss in recorder.losses[1:])
@@ -174,10 +180,10 @@ def test_first_loss_is_the_weighted_one_of_the_untrained_student(student: Studen
 def _second_lesson(student: Student, fresh: bool) -> Recorder:
     settings = _settings(cold_start_updates=2)
     trainer = Trainer(student, settings)
-    trainer.train(_frame(), _label(), NO_BOXES)
+    trainer.train(_frame(), _labelling())
     recorder = Recorder(student)
     (Trainer(student, settings) if fresh else trainer).train(
-        _frame(1), _label(), NO_BOXES, recorder)
+        _frame(1), _labelling(), recorder)
     return recorder
 
 
@@ -200,18 +206,18 @@ def test_loss_that_is_not_finite_ends_the_lesson_but_not_the_student(
     student: Student, group: str,
 ) -> None:
     trainer = Trainer(student, _settings(cold_start_group=group))
-    trainer.train(_frame(), _label(), NO_BOXES)
+    trainer.train(_frame(), _labelling())
     good = _copy(student)
     student.load({'out_conv3.bias': torch.tensor([0.0, float('nan'), 0.0])})
     bad = _copy(student)
-    lesson = trainer.train(_frame(), _label(), NO_BOXES)
+    lesson = trainer.train(_frame(), _labelling())
     assert lesson.steps == 0
     assert lesson.metric == lesson.initial_metric
     assert all(torch.equal(t.nan_to_num(), bad[name].nan_to_num())
                for name, t in student.weights(FULL).items())
     student.load(good)
     recorder = Recorder(student)
-    assert trainer.train(_frame(), _label(), NO_BOXES, recorder).steps == 3
+    assert trainer.train(_frame(), _labelling(), recorder).steps == 3
     assert all(torch.isfinite(t).all() for step in recorder.weights for t in step.values())
 
 
@@ -219,26 +225,26 @@ def test_cold_start_has_its_own_group_and_limit_until_the_threshold(student: Stu
     trainer = Trainer(student, _settings(
         cold_start_group=FULL, cold_start_updates=4, group=PARTIAL, max_updates=2))
     for _ in range(2):  # cold for as long as the threshold is not reached
-        lesson = trainer.train(_frame(), _label(), NO_BOXES)
+        lesson = trainer.train(_frame(), _labelling())
         assert (lesson.group, lesson.steps) == (FULL, 4)
         assert trainer.cold
         assert trainer.group == FULL
-    lesson = trainer.train(_frame(), student.segment(_frame()), NO_BOXES)
+    lesson = trainer.train(_frame(), Labelling(student.segment(_frame())))
     assert (lesson.group, lesson.steps) == (FULL, 0)
     assert not trainer.cold
     recorder = Recorder(student)
     for _ in range(2):  # and never cold again
         assert trainer.group == PARTIAL
-        lesson = trainer.train(_frame(1), _label(), NO_BOXES, Recorder(student))
+        lesson = trainer.train(_frame(1), _labelling(), Recorder(student))
         assert (lesson.group, lesson.steps) == (PARTIAL, 2)
-    trainer.train(_frame(2), _label(), NO_BOXES, recorder)
+    trainer.train(_frame(2), _labelling(), recorder)
     assert _changed(recorder.weights[0], recorder.weights[-1]) == set(StudentNet.BACK)
 
 
 def test_the_cold_start_ends_after_so_many_key_frames(student: Student) -> None:
     trainer = Trainer(student, _settings(
         cold_start_group=FULL, cold_start_updates=4, max_updates=2, cold_start_key_frames=2))
-    groups = [trainer.train(_frame(), _label(), NO_BOXES).group for _ in range(4)]
+    groups = [trainer.train(_frame(), _labelling()).group for _ in range(4)]
     assert groups == [FULL, FULL, PARTIAL, PARTIAL]
 
 
@@ -249,6 +255,7 @@ import numpy as np
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.teacher.protocol import Labelling
 student = Student.random(StudentInfo(('cat', 'background')), 0)
 for height, width in ((120, 160), (67, 91), (96, 128)):
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
@@ -256,7 +263,7 @@ for height, width in ((120, 160), (67, 91), (96, 128)):
     assert trainer.group == 'full'
     trainer_is_plain = lambda *_: student.network.sb3.long[0].weight.is_contiguous()
     seen = []
-    steps = trainer.train(frame, frame[..., 0] // 128, np.zeros((0, 4), np.float32),
+    steps = trainer.train(frame, Labelling(frame[..., 0] // 128),
                           lambda *_: seen.append(trainer_is_plain())).steps
     assert steps == 4
     assert all(seen)  # NCHW: the layout in which it was not seen
@@ -272,15 +279,15 @@ def test_frames_may_change_their_size(student: Student) -> None:
     trainer = Trainer(student, _settings(cold_start_updates=1))
     for height, width in (SIZE, (33, 7), (1, 1)):
         frame = np.full((height, width, 3), 90, np.uint8)
-        lesson = trainer.train(frame, np.ones((height, width), np.uint8), NO_BOXES)
+        lesson = trainer.train(frame, Labelling(np.ones((height, width), np.uint8)))
         assert 0 <= lesson.initial_metric <= lesson.metric <= 1
 
 
 @pytest.mark.parametrize('shape', [(48, 32), (32, 47), (32,), (32, 48, 1)], ids=str)
 def test_label_of_another_size_is_refused(student: Student, shape: tuple[int, ...]) -> None:
     before = _copy(student)
-    with pytest.raises(ValueError, match='label has size'):
-        Trainer(student, _settings()).train(_frame(), np.zeros(shape, np.uint8), NO_BOXES)
+    with pytest.raises(BadLabelling, match='label has size'):
+        Trainer(student, _settings()).train(_frame(), Labelling(np.zeros(shape, np.uint8)))
     assert not _changed(before, _copy(student))
 
 
@@ -288,11 +295,11 @@ def test_label_of_another_size_is_refused(student: Student, shape: tuple[int, ..
 def test_class_id_beyond_the_students_is_refused(student: Student, class_id: int) -> None:
     before, label = _copy(student), _label()
     label[-1, -1] = class_id
-    with pytest.raises(ValueError, match=f'label has class id {class_id}'):
-        Trainer(student, _settings()).train(_frame(), label, NO_BOXES)
+    with pytest.raises(BadLabelling, match=f'label has class id {class_id}'):
+        Trainer(student, _settings()).train(_frame(), Labelling(label))
     assert not _changed(before, _copy(student))
 
 
 def test_frame_that_is_no_bgr_image_is_refused(student: Student) -> None:
     with pytest.raises(BadFrame):
-        Trainer(student, _settings()).train(_frame()[..., 0], _label(), NO_BOXES)
+        Trainer(student, _settings()).train(_frame()[..., 0], _labelling())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
-from shadowtutor_ros.distill.metric import class_iou, mean_iou
+from shadowtutor_ros.tasks.segmentation.metric import class_iou, mean_iou
 
 
 @pytest.mark.parametrize('seed', range(20))

@@ -13,13 +13,13 @@ import pytest
 from scene import Scene
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.run import Run, run_in_process, RunError
 from shadowtutor_ros.evaluation.setting import load_setting, Setting
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.protocol import Labelling, TeacherError
 

@@ -15,6 +15,7 @@ from shadowtutor_ros.model import engine
 from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.teacher.protocol import Labelling
 
 CPU = torch.device('cpu')
 INFO = StudentInfo(('cat', 'dog', 'background'))
@@ -64,7 +65,7 @@ def test_other_precisions_are_refused(name: str, message: str) -> None:
 def _taught() -> Student:
     student = Student.random(INFO, 0)
     settings = DistillSettings(threshold=0.95, cold_start_updates=60)
-    Trainer(student, settings).train(_frame(), _label(), np.zeros((0, 4), np.float32))
+    Trainer(student, settings).train(_frame(), Labelling(_label()))
     return student
 
 

@@ -3,17 +3,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 import pytest
+from small_net import SmallNet
 import torch
 from torch import Tensor
 
 from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
 from shadowtutor_ros.model.network import StudentNet
+from shadowtutor_ros.model.protocol import SizeLimits
 from shadowtutor_ros.model.student import BadFrame, check_frame, Student, StudentInfo
+from shadowtutor_ros.model.table import ARCHITECTURES, BadConfiguration, UnknownArchitecture
+from shadowtutor_ros.tasks.segmentation.task import Segmentation
+from shadowtutor_ros.tasks.table import TASKS, UnknownTask
 
 INFO = StudentInfo(('cat', 'dog', 'background'))
+LAYOUT_OF_CAT_AND_DOG = 4377366438602506699
 
 
 def _frame(height: int = 20, width: int = 28, seed: int = 0) -> NDArray[np.uint8]:
@@ -107,10 +116,68 @@ def test_clone_is_independent() -> None:
     assert _same(student, before)
 
 
-def test_layout_hash_is_the_networks_not_the_weights() -> None:
-    assert Student.random(INFO, 0).layout_hash == Student.random(INFO, 1).layout_hash
-    other = StudentInfo(('cat', 'background'))
-    assert Student.random(INFO, 0).layout_hash != Student.random(other, 0).layout_hash
+def test_layout_hash_is_stable_over_releases() -> None:
+    """Robots and tutors of other releases compute the same."""
+    info = StudentInfo(('cat', 'dog', 'background'), std=(1, 1, 1))  # type: ignore[arg-type]
+    assert Student.random(info, 0).layout_hash == LAYOUT_OF_CAT_AND_DOG
+
+
+def test_layout_hash_is_not_of_values_colours_or_the_device() -> None:
+    painted = replace(INFO, class_colours=((1, 2, 3),) * 3)
+    assert Student.random(INFO, 0).layout_hash == Student.random(painted, 1).layout_hash
+
+
+@pytest.mark.parametrize('change', [
+    {'class_names': ('cat', 'background')},
+    {'class_names': ('cat', 'tram', 'background')},
+    {'class_names': ('dog', 'cat', 'background')},
+    {'mean': (103.53, 116.28, 123.0)},
+    {'std': (1.0, 2.0, 1.0)},
+    {'task': 'as it is'},
+    {'architecture': 'small'},
+    {'architecture': 'small', 'configuration': {'width': 5}},
+    {'architecture': 'small', 'configuration': {'sharp': True}},
+], ids=str)
+def test_layout_hash_sees_every_difference(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any],
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, 'small', SmallNet)
+    monkeypatch.setitem(TASKS, 'as it is', Segmentation())
+    others = [INFO, StudentInfo(INFO.class_names, architecture='small')]
+    changed = replace(INFO, **change)
+    hashes = {Student.random(info, 0).layout_hash
+              for info in [changed, *(other for other in others if other != changed)]}
+    assert len(hashes) == 3 - (changed in others)
+    assert all(0 <= number < 1 << 64 for number in hashes)
+
+
+def test_a_configuration_is_the_same_in_any_order() -> None:
+    one, two = (StudentInfo(INFO.class_names, configuration=values) for values in (
+        {'width': 4, 'sharp': False}, {'sharp': False, 'width': 4}))
+    assert one == two
+    assert one.configuration_json == two.configuration_json == '{"sharp":false,"width":4}'
+
+
+@pytest.mark.parametrize(('info', 'error', 'message'), [
+    (replace(INFO, task='detection'), UnknownTask,
+     "task: expected one of segmentation, got 'detection'"),
+    (replace(INFO, architecture='vit'), UnknownArchitecture,
+     "architecture: expected one of shadowtutor, got 'vit'"),
+    (replace(INFO, configuration={'width': 4}), BadConfiguration,
+     r"architecture 'shadowtutor': configuration \{'width': 4\}: .*'width'"),
+])
+def test_students_that_this_release_cannot_make(
+    info: StudentInfo, error: type[Exception], message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        Student.random(info, 0)
+
+
+@pytest.mark.parametrize('configuration', [
+    {'widths': 'x' * 5000}, {'widths': {1, 2}}], ids=['long', 'no JSON'])
+def test_a_configuration_that_cannot_travel_is_refused(configuration: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError), match=r'expected at most 4096|not JSON'):
+        StudentInfo(INFO.class_names, configuration=configuration)
 
 
 def test_prepare_normalises_blue_green_red() -> None:
@@ -155,3 +222,19 @@ def test_other_arrays_are_refused(frame: NDArray[np.uint8]) -> None:
     for refuse in (check_frame, student.prepare, student.segment):
         with pytest.raises(BadFrame, match='expected a BGR uint8 image'):
             refuse(frame)
+
+
+class PickyNet(SmallNet):
+    """Halves twice, and needs something left to normalise."""
+
+    limits = SizeLimits(least=8, multiple=4)
+
+
+@pytest.mark.parametrize('size', [(8, 4), (4, 8), (8, 10), (18, 8), (9, 9)], ids=str)
+def test_sizes_that_the_network_cannot_take_are_refused(size: tuple[int, int]) -> None:
+    student = Student(INFO, PickyNet(3))
+    assert student.segment(_frame(8, 12)).shape == (8, 12)
+    for refuse in (student.check, student.prepare, student.segment):
+        with pytest.raises(BadFrame, match='expected a height and width of 8 or more and '
+                                           f'multiples of 4, got {size[0]} x {size[1]}'):
+            refuse(_frame(*size))

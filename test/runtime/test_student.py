@@ -190,7 +190,7 @@ def test_a_restarted_tutor_sends_the_whole_student(
 
 
 def test_teaching_helps(scene: Scene, classes: ClassSet, info: StudentInfo) -> None:
-    from shadowtutor_ros.distill.metric import mean_iou_of_masks
+    from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
     tutor = make_tutor(scene, classes, info, TutorSettings(DistillSettings(max_updates=16)))
     loop = make_loop(tutor, LocalLink(tutor))
     wild = Student.random(info, 0)

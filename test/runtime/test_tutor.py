@@ -12,12 +12,10 @@ from scene import Scene
 from torch import Tensor
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.distill.metric import mean_iou_of_masks
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
-from shadowtutor_ros.runtime.stream import BadLabel
 from shadowtutor_ros.runtime.student import student_from_update
 from shadowtutor_ros.runtime.tutor import (
     Phase,
@@ -26,6 +24,8 @@ from shadowtutor_ros.runtime.tutor import (
     TutorSettings,
 )
 from shadowtutor_ros.schedule.turns import BadStreamId, StreamTaken, Superseded, TooManyStreams
+from shadowtutor_ros.tasks.protocol import BadLabelling
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.delta import decode_delta, DELTA
@@ -236,7 +236,7 @@ def test_a_label_that_does_not_fit_is_named(info: StudentInfo, scene: Scene) -> 
                              np.zeros(0, np.float32))
 
     tutor = Tutor(WrongSize(), Student.random(info, 0), TutorSettings(DISTILL))
-    with pytest.raises(BadLabel, match=r'label has size \(2, 2\), the frame \(96, 128\)'):
+    with pytest.raises(BadLabelling, match=r'label has size \(2, 2\), the frame \(96, 128\)'):
         tutor.distill(key_frame(scene))
 
 
@@ -288,7 +288,7 @@ def test_a_robot_that_asks_for_its_student_changes_nothing(
     update = tutor.distill(key_frame(
         scene, 1, session_id=again.session_id, student_version=again.version))
     assert (update.weights.encoding, update.base_version) == (DELTA, 1)
-    robot.load(verify_update(update, robot.weights, again.session_id, again.version))
+    robot.load(verify_update(update, robot, again.session_id, again.version))
     newest = student_from_update(tutor.first_student('a'), info)
     for name, tensor in robot.weights(FULL).items():
         assert tensor.numpy().tobytes() == newest.weights(FULL)[name].numpy().tobytes(), name
@@ -301,7 +301,7 @@ def test_the_metric_is_that_of_the_student_that_the_robot_gets(
     robot = student_from_update(start, info)
     update = tutor.distill(key_frame(scene, session_id=start.session_id))
     assert update.weights.encoding == DELTA
-    robot.load(verify_update(update, robot.weights, start.session_id, start.version))
+    robot.load(verify_update(update, robot, start.session_id, start.version))
     mask = robot.segment(scene.frames[0])
     assert update.metric == mean_iou_of_masks(mask, scene.labels[0], len(info.class_names))
 

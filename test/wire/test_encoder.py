@@ -175,7 +175,7 @@ class _Robot:
 
     def apply(self, update: StudentUpdate) -> bool:
         try:
-            tensors = verify_update(update, self.student.weights, self.session_id, self.version)
+            tensors = verify_update(update, self.student, self.session_id, self.version)
         except StaleUpdate:
             return False
         self.student.load(tensors)

@@ -10,7 +10,8 @@ import zlib
 import pytest
 import torch
 
-from shadowtutor_ros.model.groups import FULL, layout_hash, PARTIAL
+from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.wire.delta import encode_delta
 from shadowtutor_ros.wire.errors import (
     BadUpdate,
@@ -22,19 +23,16 @@ from shadowtutor_ros.wire.errors import (
 from shadowtutor_ros.wire.update import StudentUpdate, verify_update
 from shadowtutor_ros.wire.weights import encode_weights, FP32
 
-TENSORS = {
-    FULL: {'front': torch.tensor([1.0, 2.0]), 'back': torch.tensor([[3.0]])},
-    PARTIAL: {'back': torch.tensor([[4.0]])}}
-# What runs: other values, the same layout.
-RUNNING = {group: {name: t + 1 for name, t in tensors.items()}
-           for group, tensors in TENSORS.items()}
-SHAPES = {FULL: {'front': (2,), 'back': (1, 1)}, PARTIAL: {'back': (1, 1)}}
+INFO = StudentInfo(('cat', 'dog', 'background'))
+RUNNING = Student.random(INFO, 0)
+TAUGHT = Student.random(INFO, 1)  # other values
+TENSORS = {group: TAUGHT.weights(group) for group in GROUPS}
 SESSION, VERSION = 77, 5
 
 
 def _update(group: str = PARTIAL, **changes: object) -> StudentUpdate:
     update = StudentUpdate(
-        stream_id='robot', sequence=9, stamp=0, frame_id='', layout_hash=layout_hash(SHAPES[FULL]),
+        stream_id='robot', sequence=9, stamp=0, frame_id='', layout_hash=TAUGHT.layout_hash,
         group=group, session_id=SESSION, base_version=0 if group == FULL else 3,
         version=VERSION + 1, weights=encode_weights(TENSORS[group], FP32))
     return replace(update, **changes)  # type: ignore[arg-type]
@@ -43,7 +41,7 @@ def _update(group: str = PARTIAL, **changes: object) -> StudentUpdate:
 def _verify(
     update: StudentUpdate, session_id: int = SESSION, version: int = VERSION,
 ) -> dict[str, torch.Tensor]:
-    return verify_update(update, RUNNING.__getitem__, session_id, version)
+    return verify_update(update, RUNNING, session_id, version)
 
 
 @pytest.mark.parametrize('update', [
@@ -64,7 +62,7 @@ def test_fitting_update_is_decoded(update: StudentUpdate) -> None:
 
 
 def test_first_student_is_accepted_without_a_session() -> None:
-    assert _verify(_update(FULL, version=0), session_id=0, version=0).keys() == {'front', 'back'}
+    assert _verify(_update(FULL, version=0), session_id=0, version=0).keys() == TENSORS[FULL].keys()
 
 
 @pytest.mark.parametrize(('update', 'error', 'message'), [
@@ -79,13 +77,12 @@ def test_first_student_is_accepted_without_a_session() -> None:
     (_update(session_id=0), StaleUpdate, 'without the whole student'),
     (_update(base_version=VERSION + 1), StaleUpdate, 'builds on version 6 or later'),
     (_update(FULL, base_version=VERSION + 1), StaleUpdate, 'builds on version 6 or later'),
-    (_update(layout_hash=layout_hash(SHAPES[FULL]) ^ 1), LayoutMismatch, 'expected layout'),
-    (_update(layout_hash=layout_hash(SHAPES[PARTIAL])), LayoutMismatch, 'expected layout'),
+    (_update(layout_hash=TAUGHT.layout_hash ^ 1), LayoutMismatch, 'expected layout'),
     (_update(FULL, layout_hash=0), LayoutMismatch, 'expected layout'),
     (_update(group=PARTIAL, weights=encode_weights(TENSORS[FULL], FP32)), LayoutMismatch,
-     'expected 1 tensors, got 2'),
+     'expected 26 tensors, got 68'),
     (_update(FULL, weights=encode_weights(TENSORS[PARTIAL], FP32)), LayoutMismatch,
-     'expected 2 tensors, got 1'),
+     'expected 68 tensors, got 26'),
     (replace(_update(), group='front'), LayoutMismatch, 'parameter group'),
     (replace(_update(), group=''), LayoutMismatch, 'parameter group'),
     (_update(weights=replace(_update().weights, crc32=1)), CorruptUpdate, 'CRC-32'),
@@ -97,10 +94,23 @@ def test_other_update_is_refused(
         _verify(update)
 
 
+@pytest.mark.parametrize('other', [
+    replace(INFO, class_names=('cat', 'tram', 'background')),
+    replace(INFO, mean=(0.0, 0.0, 0.0)),
+], ids=['classes', 'normalisation'])
+@pytest.mark.parametrize('group', GROUPS)
+def test_weights_of_the_same_shapes_that_mean_something_else_are_refused(
+    group: str, other: StudentInfo,
+) -> None:
+    update = _update(group, layout_hash=Student.random(other, 1).layout_hash)
+    with pytest.raises(LayoutMismatch, match='another student, .* classes or normalisation'):
+        _verify(update)
+
+
 @pytest.mark.parametrize('group', [PARTIAL, FULL])
 def test_a_difference_fits_only_the_weights_that_it_is_to(group: str) -> None:
     def difference(**changes: object) -> StudentUpdate:
-        weights = encode_delta(RUNNING[group], TENSORS[group], {})
+        weights = encode_delta(RUNNING.weights(group), TENSORS[group], {})
         return _update(group, weights=weights, **{'base_version': VERSION, **changes})
 
     assert _verify(difference()).keys() == TENSORS[group].keys()

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shadowtutor_ros.model import mask
-from shadowtutor_ros.model.mask import mask_from_logits
-from shadowtutor_ros.model.network import upsample
+from shadowtutor_ros.tasks.segmentation import mask
+from shadowtutor_ros.tasks.segmentation.mask import mask_from_logits
+from shadowtutor_ros.tasks.segmentation.upsample import upsample
 
 
 def _scene(height: int, width: int, classes: int = 5) -> torch.Tensor:

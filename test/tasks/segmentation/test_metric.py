@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from shadowtutor_ros.distill.metric import class_iou, mean_iou, mean_iou_of_masks
+from shadowtutor_ros.tasks.segmentation.metric import class_iou, mean_iou, mean_iou_of_masks
 
 CASES = [
     ([[0, 1], [1, 2]], [[0, 0], [1, 2]], [1 / 2, 1 / 2, 1, None]),  # class 3 absent: ignored

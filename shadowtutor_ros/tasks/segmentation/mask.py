@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.model.network import upsample
+from shadowtutor_ros.tasks.segmentation.upsample import upsample
 
 # What each of four logits has of each of the four pixels between them, in reading order.
 _NEAR, _FAR = 0.75, 0.25

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from shadowtutor_ros.distill import loss as loss_module
-from shadowtutor_ros.distill.loss import distillation_loss, DistillationLoss, pixel_weights
-from shadowtutor_ros.model.network import upsample
+from shadowtutor_ros.tasks.segmentation import loss as loss_module
+from shadowtutor_ros.tasks.segmentation.loss import (
+    distillation_loss,
+    DistillationLoss,
+    pixel_weights,
+)
+from shadowtutor_ros.tasks.segmentation.upsample import upsample
 
 SIZE = (40, 60)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 import torch.nn.functional as F
 
-from shadowtutor_ros.model.network import upsample
+from shadowtutor_ros.tasks.segmentation.upsample import upsample
 
 
 def pixel_weights(

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's task: a class for every pixel."""
