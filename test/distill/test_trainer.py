@@ -248,6 +248,41 @@ def test_the_cold_start_ends_after_so_many_key_frames(student: Student) -> None:
     assert groups == [FULL, FULL, PARTIAL, PARTIAL]
 
 
+@pytest.mark.parametrize('cut', [1, 2, 3])
+def test_a_lesson_that_was_cut_short_counts_in_the_cold_start(student: Student, cut: int) -> None:
+    trainer = Trainer(student, _settings(
+        cold_start_group=FULL, cold_start_updates=2, max_updates=1, cold_start_key_frames=3))
+    groups = []
+    for number in range(1, 6):
+        groups.append(trainer.group)
+        if number == cut:
+            with pytest.raises(InterruptedError):
+                trainer.train(_frame(), _labelling(), Recorder(student, 1))
+        else:
+            trainer.train(_frame(), _labelling())
+    assert groups == [FULL, FULL, FULL, PARTIAL, PARTIAL]
+
+
+def test_a_lesson_that_was_good_enough_when_cut_short_ends_the_cold_start(
+    student: Student,
+) -> None:
+    trainer = Trainer(student, _settings(cold_start_key_frames=0))
+    with pytest.raises(InterruptedError):
+        trainer.train(_frame(), Labelling(student.segment(_frame())), Recorder(student, 0))
+    assert not trainer.cold
+
+
+def test_a_key_frame_that_cannot_be_taught_is_no_lesson(student: Student) -> None:
+    trainer = Trainer(student, _settings(cold_start_key_frames=1))
+    with pytest.raises(BadLabelling):
+        trainer.train(_frame(), Labelling(np.zeros((2, 2), np.uint8)))
+    with pytest.raises(BadFrame):
+        trainer.train(_frame()[..., 0], _labelling())
+    assert trainer.cold
+    trainer.train(_frame(), _labelling())
+    assert not trainer.cold
+
+
 def test_full_distillation_leaves_the_heap_alone() -> None:
     """In a process of its own: torch 2.13 was seen to abort, in another memory layout."""
     script = """

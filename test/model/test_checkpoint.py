@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
+from small_net import SmallNet
 import torch
 from torch import Tensor
 
 from shadowtutor_ros.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.model.table import ARCHITECTURES
 
 INFO = StudentInfo(
     ('person', 'tram', 'background'), ((255, 0, 0), (0, 255, 1), (0, 0, 0)),
@@ -51,6 +54,47 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     assert _same(loaded, _tensors())
     save_checkpoint(loaded, second)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_architecture_and_configuration_stand_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, 'small', SmallNet)
+    path = tmp_path / 'a.safetensors'
+    info = replace(INFO, architecture='small', configuration={'width': 5, 'sharp': True})
+    save_checkpoint(Student.random(info, 5), path)
+    loaded = load_checkpoint(path, INFO)  # the file knows better
+    assert loaded.info == info
+    assert isinstance(loaded.network, SmallNet)
+    assert (len(loaded.network.stem.bias), loaded.network.sharp) == (5, True)
+
+
+def test_a_file_of_the_first_releases_is_the_papers_student(tmp_path: Path) -> None:
+    path = tmp_path / 'a.safetensors'
+    save_file(_tensors(), path, {'shadowtutor_student': json.dumps(METADATA)})
+    info = load_checkpoint(path).info
+    assert (info.task, info.architecture, info.configuration) == (
+        'segmentation', 'shadowtutor', {})
+
+
+@pytest.mark.parametrize(('field', 'value', 'message'), [
+    ('task', 'depth', "task: expected one of segmentation, got 'depth'"),
+    ('architecture', 'vit', "architecture: expected one of shadowtutor, got 'vit'"),
+    ('configuration', {'width': 3}, "unexpected keyword argument 'width'"),
+    ('configuration', [1, 2], "bad 'shadowtutor_student' metadata"),
+    ('configuration', {'text': 'x' * 5000}, 'at most 4096 bytes'),
+    ('architecture', ['shadowtutor'], 'architecture: expected one of shadowtutor, got'),
+])
+def test_a_file_for_another_release_is_refused(
+    tmp_path: Path, field: str, value: object, message: str,
+) -> None:
+    path = tmp_path / 'a.safetensors'
+    metadata = {'shadowtutor_student': json.dumps({**METADATA, field: value})}
+    save_file(_tensors(), path, metadata)
+    with pytest.raises(CheckpointError) as raised:
+        load_checkpoint(path)
+    assert message in str(raised.value)
+    assert str(path) in str(raised.value)
 
 
 def test_expected_classes_are_checked(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from shadowtutor_ros.tasks.segmentation.task import Segmentation
 from shadowtutor_ros.tasks.table import TASKS, UnknownTask
 
 INFO = StudentInfo(('cat', 'dog', 'background'))
-LAYOUT_OF_CAT_AND_DOG = 4377366438602506699
+LAYOUT_OF_CAT_AND_DOG = 8417647145824909547
 
 
 def _frame(height: int = 20, width: int = 28, seed: int = 0) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 from array import array
 from dataclasses import fields, replace
 import math
+from typing import Any
 
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
@@ -81,7 +82,10 @@ def test_an_impossible_update_is_refused(  # type: ignore[no-untyped-def]
         update_from_msg(msg)
 
 
-def test_a_first_student_carries_its_classes(info: StudentInfo) -> None:
+@pytest.mark.parametrize('change', [
+    {}, {'task': 'depth', 'architecture': 'small', 'configuration': {'widths': [8, 16]}}], ids=str)
+def test_a_first_student_carries_what_it_is(info: StudentInfo, change: dict[str, Any]) -> None:
+    info = replace(info, **change)
     response = deserialize_message(
         serialize_message(fill_info(GetStudent.Response(), info)), GetStudent.Response)
     assert response.success
@@ -92,6 +96,9 @@ def test_a_first_student_carries_its_classes(info: StudentInfo) -> None:
     (lambda r: r.class_names.pop(), '8 names and 27 bytes'),
     (lambda r: setattr(r, 'std', [1.0, 0.0, 1.0]), 'positive stds'),
     (lambda r: setattr(r, 'mean', [1.0, math.nan, 1.0]), 'finite means'),
+    (lambda r: setattr(r, 'configuration', ''), 'configuration: expected a JSON object'),
+    (lambda r: setattr(r, 'configuration', '[1]'), 'expected a JSON object, got list'),
+    (lambda r: setattr(r, 'configuration', 2000 * '['), 'expected a JSON object'),
 ])
 def test_impossible_classes_are_refused(  # type: ignore[no-untyped-def]
     info: StudentInfo, change, message: str,

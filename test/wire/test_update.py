@@ -62,7 +62,8 @@ def test_fitting_update_is_decoded(update: StudentUpdate) -> None:
 
 
 def test_first_student_is_accepted_without_a_session() -> None:
-    assert _verify(_update(FULL, version=0), session_id=0, version=0).keys() == TENSORS[FULL].keys()
+    tensors = _verify(_update(FULL, version=0), session_id=0, version=0)
+    assert tensors.keys() == TENSORS[FULL].keys()
 
 
 @pytest.mark.parametrize(('update', 'error', 'message'), [
@@ -103,7 +104,7 @@ def test_weights_of_the_same_shapes_that_mean_something_else_are_refused(
     group: str, other: StudentInfo,
 ) -> None:
     update = _update(group, layout_hash=Student.random(other, 1).layout_hash)
-    with pytest.raises(LayoutMismatch, match='another student, .* classes or normalisation'):
+    with pytest.raises(LayoutMismatch, match=r'another student, .* classes or normalisation'):
         _verify(update)
 
 
