@@ -63,16 +63,6 @@ class Receiver:
         self._taken[transfer] = collection
         return collection.take()
 
-    def received_bytes(self, transfer: int) -> int:
-        """Return how many bytes of the payload are here or were taken; 0: unknown."""
-        collection = self._taken.get(transfer) or self._open.get(transfer)
-        return collection.received_bytes if collection else 0
-
-    def forget(self, transfer: int) -> None:
-        """Drop all that is known of the transfer."""
-        self._open.pop(transfer, None)
-        self._taken.pop(transfer, None)
-
     def _check(self, piece: Piece, collection: _Collection | None) -> None:
         where = f'piece {piece.index} of transfer {piece.transfer:x}'
         if collection is not None and piece.size != collection.size:
@@ -97,7 +87,6 @@ class _Collection:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.received_bytes = 0
         self._count = piece_count(size)
         self._data: dict[int, bytes] = {}
         self._here = bytearray()  # one flag per piece up to the highest that is here
@@ -113,7 +102,6 @@ class _Collection:
         if self.complete or piece.index in self._data:
             return
         self._data[piece.index] = piece.data
-        self.received_bytes += len(piece.data)
         self._here.extend(bytes(max(0, piece.index + 1 - len(self._here))))
         self._here[piece.index] = 1
         if piece.index == self._first_missing:

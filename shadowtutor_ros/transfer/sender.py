@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import cycle, islice
 import math
@@ -14,15 +15,19 @@ WINDOW = 32  # pieces: less than the 64 KB that the queue before a slow link oft
 REPORT_EVERY = 8  # pieces
 REORDERING = 3  # a piece is lost when one sent so many later has arrived without it
 MAX_BACKOFF = 0.5  # seconds between probes, unless the path itself is slower
+PATIENCE = 120.0  # seconds without a report: longer than outages, shorter than a robot's absence
+REMEMBERED = 256  # pieces whose time is kept: an answer to an older one is no round trip
 PROBES = (2, 4, 8, 8)  # pieces: a burst of losses is over soon; then the link is gone, and 2 do
 
 
 class Sender:
     """
     Sends one payload. The owner puts ``pieces(now)`` on the network at the start, after every
-    ``on_report`` and when ``wake_at`` has come, and gives up when it likes.
+    ``on_report`` and when ``wake_at`` has come.
 
-    At most ``window`` pieces are under way. All times are seconds of one monotonic clock.
+    At most ``window`` pieces are under way. After PATIENCE without a report the sender has
+    ``given_up``: it lets go of the payload and sends nothing any more. All times are seconds of
+    one monotonic clock.
     """
 
     def __init__(
@@ -36,14 +41,16 @@ class Sender:
         self._unsent = 0  # index of the first piece that was never sent
         self._in_flight: dict[int, int] = {}  # index: its last order; oldest first
         self._lost: dict[int, int] = {}
-        self._sent_at = [now]  # by order; no piece has order 0
+        self._order = 0  # of the last piece sent
+        self._sent_at: deque[float] = deque(maxlen=REMEMBERED)  # the last one's time is last
         self._newest = 0  # highest order answered
         self._probe = 0  # order of the last probe's first piece
         self._probes = 0  # since the last report
         self._backoff = 0.0
         self._last_event = now
         self._last_progress = now
-        self._abandoned = False
+        self._last_report = now
+        self.given_up = False
 
     @property
     def done(self) -> bool:
@@ -53,19 +60,19 @@ class Sender:
     @property
     def wake_at(self) -> float:
         """When to call ``pieces`` again if no report comes; inf: never."""
-        if self.done or self._abandoned:
+        if self.done or self.given_up:
             return math.inf
         if not self._in_flight:
             return self._last_event
-        return self._last_event + max(self._path.timeout, self._backoff)
-
-    def abandon(self) -> None:
-        """Send nothing any more."""
-        self._abandoned = True
+        return min(self._last_event + max(self._path.timeout, self._backoff),
+                   self._last_report + PATIENCE)
 
     def pieces(self, now: float) -> list[Piece]:
         """Return what is to be put on the network now, in this order."""
-        if self.done or self._abandoned:
+        if self.done or self.given_up:
+            return []
+        if now >= self._last_report + PATIENCE:
+            self._give_up()
             return []
         again = list(self._lost)
         room = self._window - len(self._in_flight) - len(again)
@@ -80,25 +87,31 @@ class Sender:
 
     def on_report(self, report: Report, now: float) -> None:
         """Take a report; a late one, of another transfer or of what was never sent is ignored."""
-        if self.done or self._abandoned:
+        if self.done or self.given_up:
             return
-        if (report.transfer != self.transfer or not 0 < report.newest < len(self._sent_at)
+        if (report.transfer != self.transfer or not 0 < report.newest <= self._order
                 or not 0 <= report.first_missing <= self._count):
             return
-        self._last_event = now
+        self._last_event = self._last_report = now
         self._backoff = 0.0
         self._probes = 0
         if report.newest > self._newest:
             self._newest = report.newest
-            self._path.on_round_trip(now - self._sent_at[report.newest])
+            sent_since = self._order - report.newest
+            if sent_since < len(self._sent_at):
+                self._path.on_round_trip(now - self._sent_at[-1 - sent_since])
             if self._was_forgotten(report):
                 self._start_again()
         self._take_received(report, now)
         self._judge(report)
 
+    def _give_up(self) -> None:
+        self.given_up = True
+        self._payload = b''
+
     def _next_probe(self) -> list[int]:
         """Return the oldest pieces under way, as many as ``PROBES`` says."""
-        self._probe = len(self._sent_at)
+        self._probe = self._order + 1
         self._backoff = min(MAX_BACKOFF, 2 * max(self._path.timeout, self._backoff))
         size = PROBES[self._probes] if self._probes < len(PROBES) else PROBES[0]
         self._probes += 1
@@ -108,7 +121,7 @@ class Sender:
     def _send(self, indices: Sequence[int], now: float, all_ask: bool) -> list[Piece]:
         batch = []
         for place, index in enumerate(indices, 1):
-            order = len(self._sent_at)
+            self._order = order = self._order + 1
             self._sent_at.append(now)
             self._lost.pop(index, None)
             self._in_flight.pop(index, None)

@@ -12,7 +12,7 @@ import pytest
 from transfer.channel import Direction, HEADERS, Outcome, Simulation
 
 from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
-from shadowtutor_ros.transfer.sender import PROBES, WINDOW
+from shadowtutor_ros.transfer.sender import MAX_BACKOFF, PATIENCE, PROBES, WINDOW
 
 SIZES = st.one_of(st.integers(0, 4 * PIECE_BYTES), st.integers(0, 120_000))
 SEEDS = st.integers(0, 2**32)
@@ -135,6 +135,21 @@ def test_it_goes_on_soon_after_an_outage(begins: float, both: bool) -> None:
     assert after[1] <= answered  # the probe's answer brings everything else
     left = (size + piece_count(size) * HEADERS) / rate + PROBES[0] * one_piece
     assert outcome.received_at <= answered + left + delay
+
+
+@pytest.mark.parametrize('minutes', [1.0, 1.9])
+def test_an_outage_of_a_minute_is_survived(minutes: float) -> None:
+    outage = Direction(1e6, outages=((0.03, 60 * minutes),))
+    outcome = Simulation(outage, Direction(1e6)).run(payload(60_000), limit=600.0)
+    assert outcome.payload == payload(60_000)
+
+
+def test_nothing_is_sent_for_ever_to_who_is_gone() -> None:
+    gone = Direction(1e6, outages=((0.0, math.inf),))
+    outcome = Simulation(gone, Direction(1e6)).run(payload(60_000), limit=math.inf)
+    assert (outcome.payload, outcome.done_at) == (None, math.inf)
+    assert outcome.sent[-1][0] < PATIENCE
+    assert len(outcome.sent) < WINDOW + sum(PROBES) + PROBES[0] * PATIENCE / MAX_BACKOFF
 
 
 @pytest.mark.parametrize('rate', [1e6, math.inf])

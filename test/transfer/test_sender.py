@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 
 from hypothesis import given, settings, strategies as st
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.transfer.pieces import Piece, PIECE_BYTES, piece_count, Report
 from shadowtutor_ros.transfer.receiver import Receiver
-from shadowtutor_ros.transfer.sender import Sender
+from shadowtutor_ros.transfer.sender import MAX_BACKOFF, PATIENCE, REMEMBERED, Sender
 
 ID = 0xfedc_ba98_7654_3210
 WINDOW = 64  # pieces; any would do
@@ -239,14 +240,42 @@ def test_goodput_is_what_was_acknowledged() -> None:
     assert path.goodput == pytest.approx((40 * PIECE_BYTES - 5) / 0.045, rel=0.1)
 
 
-def test_abandoned() -> None:
-    sender, _ = start(200)
+def test_after_two_minutes_without_a_report_it_gives_up() -> None:
+    data = payload(200)
+    held = sys.getrefcount(data)
+    sender = Sender(data, ID, PathEstimate(), 0.0, WINDOW)
     sender.pieces(0.0)
-    sender.abandon()
-    sender.on_report(report(8, {2}, 8), 0.01)
-    assert sender.pieces(10.0) == []
-    assert sender.wake_at == math.inf
+    sender.on_report(report(8, {2}, 8), 3.0)
+    now = last = 3.0
+    while sender.wake_at < math.inf:
+        assert not sender.given_up
+        now = max(now, sender.wake_at)
+        if sender.pieces(now):
+            last = now
+    assert now == 3.0 + PATIENCE == 123.0
+    assert last >= now - 2 * MAX_BACKOFF
+    assert sender.given_up
     assert not sender.done
+    assert sys.getrefcount(data) == held
+    sender.on_report(report(64, set(), 64), now + 1)  # too late
+    assert sender.pieces(now + 1) == []
+    assert sender.wake_at == math.inf
+
+
+def test_reports_that_tell_nothing_new_cost_no_memory() -> None:
+    sender, path = start(200)
+    now = 0.0
+    for _ in range(20 * REMEMBERED):
+        now = max(now + 1e-3, sender.wake_at)
+        sent = sender.pieces(now)
+        sender.on_report(Report(ID, 1, 0, b''), now)
+    assert path.sent > 20 * REMEMBERED
+    assert len(sender._sent_at) == REMEMBERED
+    before = path.srtt
+    sender.on_report(report(2, {0}, 2), now + 0.1)  # of a piece sent too long ago to be measured
+    assert path.srtt == before
+    sender.on_report(report(sent[-1].order, {0}, 2), now + 0.1)
+    assert path.srtt != before
 
 
 def test_a_receiver_that_forgot_gets_everything_again() -> None:
