@@ -45,7 +45,7 @@ def test_stamps_keep_their_nanoseconds(stamp: int) -> None:
 
 def test_a_key_frame_comes_back_from_the_wire() -> None:
     key_frame = KeyFrame('robot', 3, 2**64 - 1, 8, 12_000_000_034, 'camera',
-                         EncodedFrame('jpeg', bytes(range(256))))
+                         EncodedFrame('jpeg', bytes(range(256))), 2**64 - 2)
     goal = deserialize_message(
         serialize_message(goal_from_key_frame(key_frame)), Distill.Goal)
     assert key_frame_from_goal(goal) == key_frame

@@ -6,19 +6,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 import secrets
 import threading
 import time
 
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from shadowtutor_msgs.msg import Piece, PieceReport
+
+try:
+    from rclpy.exceptions import InvalidHandle
+except ImportError:  # Humble
+    from rclpy.handle import InvalidHandle
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.transfer.pieces import BadPiece
 from shadowtutor_ros.transfer.receiver import Receiver
-from shadowtutor_ros.transfer.sender import Sender
+from shadowtutor_ros.transfer.sender import PATIENCE, Sender
 from shadowtutor_ros.wire.piece_messages import (
     piece_from_msg,
     piece_to_msg,
@@ -27,6 +32,17 @@ from shadowtutor_ros.wire.piece_messages import (
 )
 
 UP, DOWN = 'up', 'down'
+
+
+def channel_name(node_name: str, stream_id: str, robot: int = 0) -> str:
+    """
+    Return the prefix of a stream's topics: of one stream of one process, and of no other.
+
+    ``node_name`` is the robot's, fully qualified; ``robot`` the random 64-bit number of its
+    process. Whoever has the same node name, or the same stream id by mistake, has other topics.
+    """
+    digest = blake2b(stream_id.encode(), digest_size=8, salt=robot.to_bytes(8, 'big'))
+    return f'{node_name}/channel/s{digest.hexdigest()}'
 
 
 @dataclass
@@ -71,7 +87,8 @@ class PieceChannel:
         Begin to send and return the transfer's id; what was being sent is given up.
 
         ``on_progress`` is called with every report. ``transfer`` is a ``new_transfer()`` that
-        the other end has been told already. A closed channel sends nothing.
+        the other end has been told already. A closed channel sends nothing. When the other end
+        is silent for the sender's patience, the log says so and nothing is sent any more.
         """
         transfer = transfer or new_transfer()
         with self._changed:
@@ -127,6 +144,11 @@ class PieceChannel:
                     return
                 now = time.monotonic()
                 pieces = self._sender.pieces(now) if self._sender else []
+                if self._sender is not None and self._sender.given_up:
+                    self._node.get_logger().warning(
+                        f'{self.name}: nobody has reported a piece for {PATIENCE:g} s, '
+                        f'gives transfer {self._sender.transfer:x} up')
+                    self._sender = None
                 if not pieces:
                     wake_at = self._sender.wake_at if self._sender else None
                     self._changed.wait(None if wake_at is None else
@@ -148,7 +170,7 @@ class PieceChannel:
         self._on_piece(msg)
         # An executor looks at all that a node has before each message: take the rest at once,
         # unless the channel is closed meanwhile.
-        with suppress(rclpy_implementation.InvalidHandle), self._incoming.handle:
+        with suppress(InvalidHandle), self._incoming.handle:
             while (taken := self._incoming.handle.take_message(Piece, False)) is not None:
                 self._on_piece(taken[0])
 

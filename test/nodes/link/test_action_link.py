@@ -146,7 +146,7 @@ def test_a_rejected_goal_is_a_failure(ends: Ends) -> None:
 
 
 def test_after_a_refusal_no_piece_is_sent_any_more(ends: Ends) -> None:
-    channel = PieceChannel(ends.robot, '/link', UP, DOWN, 1000)  # whose other end is nowhere
+    channel = PieceChannel(ends.robot, '/channel', UP, DOWN, 1000)  # whose other end is nowhere
     link = ActionLink(ends.robot, NAME, TIMEOUT, channel)
     assert link._client.wait_for_server(TIMEOUT)
     ends.tutor.takes = False

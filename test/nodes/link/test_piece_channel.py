@@ -13,11 +13,13 @@ import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.validate_full_topic_name import validate_full_topic_name
+from robots import wait_until
 from shadowtutor_msgs.msg import Piece
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
-from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.link.stream_channels import collect, LostKeyFrame
 from shadowtutor_ros.runtime.tutor import Superseded
 from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
@@ -25,7 +27,7 @@ from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
 pytestmark = pytest.mark.ros
 
 TIMEOUT = 60.0
-LINK = '/robot/link'
+CHANNEL = channel_name('/robot', 'camera', 7)
 PICTURE = np.random.default_rng(1).bytes(90_001)
 WEIGHTS = np.random.default_rng(2).bytes(300_000)
 
@@ -42,16 +44,34 @@ def ends(domain_id: int) -> Iterator[Ends]:
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node('both', context=context)
-    links = ChannelNode(node), ChannelNode(node)
-    ends = Ends(node, PieceChannel(links[0].node, LINK, UP, DOWN, 1 << 20),
-                PieceChannel(links[1].node, LINK, DOWN, UP, 100_000))
+    nodes = ChannelNode(node), ChannelNode(node)
+    ends = Ends(node, PieceChannel(nodes[0].node, CHANNEL, UP, DOWN, 1 << 20),
+                PieceChannel(nodes[1].node, CHANNEL, DOWN, UP, 100_000))
     yield ends
     ends.robot.close()
     ends.tutor.close()
-    for link in links:
-        link.close()
+    for channel_node in nodes:
+        channel_node.close()
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+def test_streams_and_robots_have_channels_of_their_own() -> None:
+    names = {channel_name(node, stream, robot) for node in ('/student', '/a/student')
+             for stream in ('a', 'b', 'x' * 128) for robot in (1, 2, 2**64 - 1)}
+    assert len(names) == 2 * 3 * 3
+    for name in names:
+        validate_full_topic_name(f'{name}/down_report')
+
+
+def test_who_hears_of_nobody_gives_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('shadowtutor_ros.transfer.sender.PATIENCE', 0.3)
+    lonely = PieceChannel(ends.node, '/nowhere', UP, DOWN, 1000)
+    lonely.send(PICTURE)
+    wait_until(lambda: lonely._sender is None, TIMEOUT)
+    lonely.send(PICTURE)  # it may try again
+    assert lonely._sender is not None
+    lonely.close()
 
 
 def test_payloads_cross_both_ways_at_once(ends: Ends) -> None:
@@ -124,7 +144,7 @@ def test_waiting_ends_when_the_caller_says_so(ends: Ends) -> None:
 
 
 def test_what_is_too_large_is_not_collected_and_the_rest_works(ends: Ends) -> None:
-    publisher = ends.node.create_publisher(Piece, f'{LINK}/up', qos.PIECES)
+    publisher = ends.node.create_publisher(Piece, f'{CHANNEL}/up', qos.PIECES)
     publisher.publish(Piece(transfer=5, size=2**31, index=0, order=1, report=True,
                             data=bytes(PIECE_BYTES)))
     ends.robot.send(PICTURE + bytes(100_000))
