@@ -16,7 +16,7 @@ from rclpy.timer import Timer
 from shadowtutor_ros.errors import ShadowTutorError
 
 _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
-RCLError = rclpy_implementation.RCLError
+RCLError = rclpy_implementation.RCLError  # what transitions raise; rclpy has no public name
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = 'unconfigured', 'inactive', 'active', 'finalized'
 
@@ -29,8 +29,9 @@ class ManagedNode(LifecycleNode):
     """
     A lifecycle node whose steps may simply raise.
 
-    Whatever a step raises is logged, kept in ``problem`` and leads through ErrorProcessing back
-    to unconfigured, from where the node can be configured again.
+    Whatever a step raises, or ``fail`` is told, is logged, kept in ``problem`` and leads through
+    ErrorProcessing back to unconfigured, from where the node can be configured again.
+    ``on_failed`` is called when ``fail`` has led there, in a thread of its own.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,6 +40,12 @@ class ManagedNode(LifecycleNode):
         self.problem = ''
         self._steps = threading.RLock()  # one step at a time, and none after the end
         self._ended = False
+        self._failed = threading.Lock()
+        self._failure: Exception | None = None
+        self._failing: threading.Thread | None = None
+        self.on_failed: Callable[[], None] = lambda: None
+        # rclpy has no public way to a lifecycle node's own services but to do without all five
+        # and the transition events.
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._change_state_if_possible
 
@@ -68,15 +75,37 @@ class ManagedNode(LifecycleNode):
 
     def start(self) -> None:
         """Configure and activate; raise StartError that says why it cannot."""
+        if self.phase == FINALIZED:
+            raise StartError(self.problem)
         for trigger in (self.trigger_configure, self.trigger_activate):
-            if trigger() is not TransitionCallbackReturn.SUCCESS:
+            with self._steps:
+                result = trigger()
+            if result is not TransitionCallbackReturn.SUCCESS:
                 raise StartError(self.problem)
+
+    def fail(self, error: Exception) -> None:
+        """
+        Stop working and let go of everything because of ``error``; returns at once.
+
+        Any thread may call it, also one that ``deactivate`` waits for. Of several errors the
+        first counts.
+        """
+        trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.get_logger().error(f'cannot go on: {_text(error)}\n{trace}'.rstrip())
+        with self._failed:
+            if self._failure is not None:
+                return
+            self._failure = error
+        self._failing = threading.Thread(target=self._leave, name='failure')
+        self._failing.start()
 
     def stop(self) -> None:
         """End for good, after a step that is under way; do nothing again."""
         with self._steps:
             self._ended = True
             self._let_go()
+        if self._failing is not None and self._failing is not threading.current_thread():
+            self._failing.join()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._step('configure', self.configure, INACTIVE)
@@ -99,7 +128,7 @@ class ManagedNode(LifecycleNode):
                 self._let_go()
                 self.phase, result = UNCONFIGURED, TransitionCallbackReturn.SUCCESS
             except Exception as error:
-                self.problem = f'{type(error).__name__}: {error}'
+                self.problem = _text(error)
                 self.get_logger().fatal(f'cannot let go: {self.problem}')
                 self.phase, result = FINALIZED, TransitionCallbackReturn.FAILURE
         self._tell()
@@ -115,12 +144,26 @@ class ManagedNode(LifecycleNode):
         finally:
             self.clean_up()
 
+    def _leave(self) -> None:
+        """Go from where the node is through ErrorProcessing: no other way leads there."""
+        with self._steps:
+            if self._failure is not None and not self._ended:
+                if self.phase == ACTIVE:
+                    self.trigger_deactivate()
+                elif self.phase == INACTIVE:
+                    self.trigger_cleanup()
+            self._failure = None
+            ended = self._ended
+        if not ended:
+            self.on_failed()
+
     def _change_state_if_possible(
         self, request: ChangeState.Request, response: ChangeState.Response,
     ) -> ChangeState.Response:
         """Refuse what cannot be from the present state: rclpy's executor would end of it."""
         try:
-            return self._change_state(request, response)
+            with self._steps:
+                return self._change_state(request, response)
         except RCLError:
             wanted = request.transition.label or request.transition.id
             self.get_logger().warning(f'transition {wanted} cannot be while {self.phase}')
@@ -137,9 +180,12 @@ class ManagedNode(LifecycleNode):
             try:
                 step()
             except Exception as error:  # rclpy would drop it without a word
-                self.problem = f'{type(error).__name__}: {error}'
+                self.problem = _text(error)
                 self.get_logger().error(f'cannot {name}: {self.problem}')
                 self.get_logger().debug(traceback.format_exc())
+                return TransitionCallbackReturn.ERROR
+            if self._failure is not None:  # before or meanwhile
+                self.problem, self._failure = _text(self._failure), None
                 return TransitionCallbackReturn.ERROR
             self.phase, self.problem = phase, ''
         self._tell()
@@ -150,3 +196,7 @@ class ManagedNode(LifecycleNode):
             self.report()
         except Exception:  # a step that was done stays done
             self.get_logger().error(traceback.format_exc())
+
+
+def _text(error: Exception) -> str:
+    return f'{type(error).__name__}: {error}'

@@ -64,7 +64,7 @@ def declare(node: Node, parameters: Iterable[Parameter]) -> dict[str, Any]:
             parameter.name, parameter.default, parameter.descriptor()).value
         _check_choice(parameter, value)
         values[parameter.name] = value
-    for name in node._parameter_overrides:
+    for name in node._parameter_overrides:  # rclpy tells nobody what was given but not declared
         if not node.has_parameter(name) and not name.startswith('qos_overrides.'):
             raise ParameterError(f'unknown parameter {name!r}: expected one of '
                                  f'{", ".join(sorted(values))}')

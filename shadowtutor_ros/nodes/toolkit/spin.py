@@ -22,9 +22,10 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from shadowtutor_ros.dds import active_profile, advice
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, StartError
+from shadowtutor_ros.nodes.toolkit.managed import FINALIZED, ManagedNode, StartError, UNCONFIGURED
 
 _BREATH = 0.1  # seconds between errors of callbacks
+_PAUSE = 2.0  # seconds from a failure to the next start
 _LAST_WORDS = 0.2  # seconds for answers that are on their way
 _START_ERRORS = (ShadowTutorError, InvalidParameterTypeException, InvalidParameterValueException,
                  FileNotFoundError, ValueError)
@@ -56,8 +57,9 @@ def run(
     """
     Spin ``make_node()`` until SIGINT or SIGTERM; start it first if it starts itself.
 
-    A node that cannot start says why and exits with 1. rclpy's own signal handlers would end
-    the context under the node's workers; ours let the workers end first.
+    A node that cannot start says why and exits with 1. One that starts itself and fails later
+    starts again after a pause, and exits with 1 if it cannot. rclpy's own signal handlers would
+    end the context under the node's workers; ours let the workers end first.
     """
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -66,9 +68,24 @@ def run(
         sys.exit(1)
     node: WorkingNode | ManagedNode | None = None
     stopped = threading.Event()
+    status = 0
+
+    def start_again() -> None:
+        nonlocal status
+        assert isinstance(node, ManagedNode)
+        if stopped.wait(_PAUSE) or node.phase not in (UNCONFIGURED, FINALIZED):
+            return
+        try:
+            node.start()
+        except StartError:
+            if not stopped.is_set():
+                status = 1
+                stopped.set()
+
     try:
         node = make_node()
         if isinstance(node, ManagedNode) and node.autostart:
+            node.on_failed = start_again
             node.start()
         _listen(stopped)
     except StartError:  # it has said why
@@ -82,6 +99,8 @@ def run(
     _spin_until(stopped, node, MultiThreadedExecutor(threads))
     node.destroy_node()
     rclpy.shutdown()
+    if status:
+        sys.exit(status)
 
 
 def _end(node: WorkingNode | ManagedNode | None, status: int) -> NoReturn:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a managed node does when its own steps fail."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import queue
+import threading
 
 import pytest
 import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
 
 from shadowtutor_ros.nodes.toolkit.managed import (
     ACTIVE,
@@ -23,12 +26,15 @@ class Fragile(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__('fragile')
-        self.fail: set[str] = set()
+        self.broken: set[str] = set()
+        self.work: Callable[[], object] = lambda: None
+        self.deactivating = threading.Event()
+        self._worker: threading.Thread | None = None
         self.done: list[str] = []
         self.told: list[tuple[str, str]] = []
 
     def _do(self, step: str) -> None:
-        if step in self.fail:
+        if step in self.broken:
             raise RuntimeError(f'no {step}')
         self.done.append(step)
 
@@ -37,9 +43,20 @@ class Fragile(ManagedNode):
 
     def activate(self) -> None:
         self._do('activate')
+        self._worker = threading.Thread(target=self._work)
+        self._worker.start()
 
     def deactivate(self) -> None:
+        self.deactivating.set()
+        if self._worker is not None:
+            self._worker.join()
         self._do('deactivate')
+
+    def _work(self) -> None:
+        try:
+            self.work()
+        except RuntimeError as error:
+            self.fail(error)
 
     def clean_up(self) -> None:
         self._do('clean up')
@@ -54,7 +71,7 @@ def node(domain_id: int) -> Iterator[Fragile]:
     rclpy.init(domain_id=domain_id)
     node = Fragile()
     yield node
-    node.fail.clear()
+    node.broken.clear()
     node.destroy_node()
     rclpy.shutdown()
 
@@ -65,27 +82,27 @@ def state(node: Fragile) -> str:
 
 @pytest.mark.parametrize('step', ['configure', 'activate'])
 def test_a_start_that_fails_lets_go_of_everything_and_says_why(node: Fragile, step: str) -> None:
-    node.fail.add(step)
+    node.broken.add(step)
     with pytest.raises(StartError, match=f'RuntimeError: no {step}'):
         node.start()
     assert node.done[-3:] == ['deactivate', 'clean up', 'report']
     assert node.told[-1] == (UNCONFIGURED, f'RuntimeError: no {step}')
     assert state(node) == UNCONFIGURED
-    node.fail.clear()
+    node.broken.clear()
     node.start()
     assert (state(node), node.told[-1]) == (ACTIVE, (ACTIVE, ''))
 
 
 def test_who_cannot_let_go_is_finalized(node: Fragile) -> None:
     node.start()
-    node.fail = {'deactivate', 'clean up'}
+    node.broken = {'deactivate', 'clean up'}
     node.trigger_deactivate()
     assert (state(node), node.phase) == (FINALIZED, FINALIZED)
     assert node.problem == 'RuntimeError: no clean up'
 
 
 def test_a_report_that_fails_undoes_no_step(node: Fragile) -> None:
-    node.fail.add('report')
+    node.broken.add('report')
     node.start()
     assert (state(node), node.phase, node.problem) == (ACTIVE, ACTIVE, '')
     node.trigger_deactivate()
@@ -98,3 +115,70 @@ def test_nothing_begins_after_the_end(node: Fragile) -> None:
     done = list(node.done)
     node.trigger_deactivate()
     assert node.done == done
+
+
+def raises(text: str) -> None:
+    raise RuntimeError(text)
+
+
+def test_a_worker_that_fails_ends_in_error_processing(node: Fragile) -> None:
+    failed = threading.Event()
+    node.on_failed = failed.set
+    node.work = lambda: raises('no more memory')
+    node.start()
+    assert failed.wait(60)
+    assert (state(node), node.phase) == (UNCONFIGURED, UNCONFIGURED)
+    assert node.problem == 'RuntimeError: no more memory'
+    assert node.done[-3:] == ['deactivate', 'clean up', 'report']
+    assert node.told[-1] == (UNCONFIGURED, node.problem)
+
+    node.work = lambda: None
+    node.start()
+    assert (state(node), node.told[-1]) == (ACTIVE, (ACTIVE, ''))
+
+
+def test_a_worker_may_fail_while_the_node_is_deactivated(node: Fragile) -> None:
+    """Deactivation waits for the worker, and the worker for nobody."""
+    failed = threading.Event()
+    node.on_failed = failed.set
+    node.work = lambda: node.deactivating.wait(60) and raises('late')
+    node.start()
+    assert node.trigger_deactivate() is TransitionCallbackReturn.ERROR
+    assert failed.wait(60)
+    assert (state(node), node.problem) == (UNCONFIGURED, 'RuntimeError: late')
+
+
+def test_an_inactive_node_may_fail_too_and_the_first_error_counts(node: Fragile) -> None:
+    failed: queue.Queue[str] = queue.Queue()
+    node.on_failed = lambda: failed.put(node.problem)
+    node.start()
+    node.trigger_deactivate()
+    with node._steps:  # nothing can happen before the second
+        for text in ('first', 'second'):
+            node.fail(RuntimeError(text))
+    assert failed.get(timeout=60) == 'RuntimeError: first'
+    assert state(node) == UNCONFIGURED
+    node.stop()
+    assert failed.empty()
+
+
+def test_who_has_failed_and_cannot_let_go_does_not_start_again(node: Fragile) -> None:
+    failed = threading.Event()
+    node.on_failed = failed.set
+    node.start()
+    node.broken = {'deactivate', 'clean up'}
+    node.fail(RuntimeError('broken'))
+    assert failed.wait(60)
+    assert state(node) == FINALIZED
+    with pytest.raises(StartError, match='no clean up'):
+        node.start()
+
+
+def test_nobody_is_told_of_a_failure_after_the_end(node: Fragile) -> None:
+    told = threading.Event()
+    node.on_failed = told.set
+    node.start()
+    node.stop()
+    node.fail(RuntimeError('too late'))
+    node.stop()
+    assert not told.is_set()

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -30,3 +32,56 @@ def test_a_node_goes_on_when_a_callback_raises(domain_id: int) -> None:
     assert not running.is_alive()
     node.destroy_node()
     rclpy.shutdown()
+
+
+PROGRAM = """
+import os, signal, sys
+from shadowtutor_ros.nodes.toolkit import spin
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+
+spin._PAUSE = 0.1
+
+
+class Failing(ManagedNode):
+    starts, timer = 0, None
+
+    def __init__(self):
+        super().__init__('failing')
+        self.declare_parameter('autostart', True)
+
+    def configure(self):
+        self.starts += 1
+        if self.starts > int(sys.argv[1]):
+            raise RuntimeError('no device')
+
+    def activate(self):
+        self.timer = self.every(0.01, self.tick)
+
+    def deactivate(self):
+        if self.timer is not None:
+            self.destroy_timer(self.timer)
+            self.timer = None
+
+    def tick(self):
+        if self.starts == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            self.fail(RuntimeError(f'failure {self.starts}'))
+
+
+spin.run(Failing, [])
+"""
+
+
+@pytest.mark.parametrize(('good_starts', 'status', 'last_words'), [
+    (3, 0, 'cannot go on: RuntimeError: failure 2'),
+    (1, 1, 'cannot configure: RuntimeError: no device')])
+def test_a_node_that_fails_starts_again_and_ends_when_it_cannot(
+    domain_id: int, good_starts: int, status: int, last_words: str,
+) -> None:
+    process = subprocess.run(
+        [sys.executable, '-c', PROGRAM, str(good_starts)], capture_output=True, text=True,
+        timeout=120)
+    assert process.returncode == status, process.stderr
+    assert 'cannot go on: RuntimeError: failure 1' in process.stderr
+    assert last_words in process.stderr
