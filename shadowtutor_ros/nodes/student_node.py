@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+import secrets
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.subscription import Subscription
@@ -18,7 +19,7 @@ import torch
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.engine import pick_precision
-from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
@@ -26,26 +27,36 @@ from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.first_student import FirstStudent
-from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
-from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live
+from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live, ParameterError
 from shadowtutor_ros.nodes.toolkit.placement import default_threads, parse_cpus, place_thread
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
+from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
 from shadowtutor_ros.transfer.path import PathEstimate
+from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.messages import stamp_from_msg
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE
 from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
 _FRAME = 0.5  # seconds that a frame may take
+
+
+class _Successor(NamedTuple):
+    """A student that came while another runs, with the session and version of its weights."""
+
+    student: Student
+    session_id: int
+    version: int
 
 
 class StudentNode(ManagedNode):
@@ -63,6 +74,10 @@ class StudentNode(ManagedNode):
         self._changed = False
         self._name = self.get_fully_qualified_name()
         self._stream_id = p['stream_id'] or socket.gethostname() + self._name
+        if len(self._stream_id) > MAX_STREAM_ID:
+            raise ParameterError(f'stream_id: expected at most {MAX_STREAM_ID} characters, '
+                                 f'got {len(self._stream_id)}: {self._stream_id!r}')
+        self._robot = secrets.randbits(64) or 1
         self._answers = ANSWER_TOPICS['segmentation'](self)
         self._labels = LabelInfoTopics(self)
         self._status_publisher = publisher(self, StudentStatus, '~/status', qos.STATE)
@@ -71,8 +86,9 @@ class StudentNode(ManagedNode):
             self, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
         self._frames: Mailbox[Image | CompressedImage] = Mailbox()
         self._rejected = 0
-        self._detail = ''
-        # Between transitions and the first student, which may come at any time.
+        self._detail = ''  # what is wrong with the last frame
+        self._asking = ''  # what is asked of the tutor, and what it said
+        # Between transitions and a student of the tutor's, which may come at any time.
         self._lock = threading.RLock()
         self._active = False
         self._loop: StudentLoop | None = None
@@ -80,6 +96,7 @@ class StudentNode(ManagedNode):
         self._channel_node: ChannelNode | None = None
         self._channel: PieceChannel | None = None
         self._first: FirstStudent | None = None
+        self._successor: _Successor | None = None
         self._camera: Subscription | None = None
         self._worker: threading.Thread | None = None
         keep_live(self, STUDENT_PARAMETERS, p, self._change)
@@ -91,7 +108,8 @@ class StudentNode(ManagedNode):
 
     def configure(self) -> None:
         p = self._values
-        device = pick_device(p['device'])
+        self._device = device = pick_device(p['device'])
+        torch.zeros(1, device=device)  # one that does not work any more fails here
         self._precision = pick_precision(p['precision'], device)
         self._cpus = parse_cpus(p['cpus'])
         torch.set_num_threads(p['threads'] or default_threads(self._cpus))
@@ -100,24 +118,13 @@ class StudentNode(ManagedNode):
         if p['transfer'] == PIECES:
             self._channel_node = ChannelNode(self)
             self._channel = PieceChannel(
-                self._channel_node.node, f'{self._name}/channel', UP, DOWN, MAX_UPDATE)
+                self._channel_node.node, channel_name(self._name, self._stream_id, self._robot),
+                UP, DOWN, MAX_UPDATE)
         self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel)
         if student is not None:
             self._take(student, NO_SESSION, 0)
-            return
-
-        def on_student(update: StudentUpdate, info: StudentInfo) -> None:
-            student = student_from_update(update, info, device)
-            with self._lock:
-                if first is self._first:
-                    self._take(student, update.session_id, update.version)
-                    self._first = None
-                    first.close()
-
-        self._detail = f"asks {p['tutor']} for the first student"
-        first = self._first = FirstStudent(
-            self, p['tutor'], self._stream_id, self._channel, p['goal_timeout'], on_student,
-            self._on_refused)
+        else:
+            self._ask('the first student')
 
     def activate(self) -> None:
         with self._lock:
@@ -149,33 +156,54 @@ class StudentNode(ManagedNode):
             link, self._link = self._link, None
             channel, self._channel = self._channel, None
             channel_node, self._channel_node = self._channel_node, None
-            self._loop = None
+            self._loop = self._successor = None
             self._frames.dropped = self._rejected = 0
-            self._detail = ''
+            self._detail = self._asking = ''
         for part in (first, link, channel, channel_node):
             if part is not None:
                 part.close()
 
     # -- from the first student to the first frame ----------------------------------------------
 
+    def _ask(self, what: str) -> None:
+        """Ask the tutor for its student of this stream until it has come."""
+        def on_student(update: StudentUpdate, info: StudentInfo) -> None:
+            student = student_from_update(update, info, self._device)
+            with self._lock:
+                if first is self._first:
+                    self._first = None
+                    first.close()
+                    self._take(student, update.session_id, update.version)
+
+        p = self._values
+        with self._lock:
+            self._asking = f"asks {p['tutor']} for {what}"
+            first = self._first = FirstStudent(
+                self, p['tutor'], self._stream_id, self._robot, self._channel, p['goal_timeout'],
+                on_student, self._on_refused)
+
     def _on_refused(self, reason: str) -> None:
         if self._first is None:
             return
-        self._detail = f'first student refused: {reason}'
-        self.get_logger().error(self._detail, throttle_duration_sec=10.0)
+        self._asking = f'first student refused: {reason}'
+        self.get_logger().error(self._asking, throttle_duration_sec=10.0)
 
     def _take(self, student: Student, session_id: int, version: int) -> None:
-        assert self._link is not None
+        """Begin with a student, or let the worker exchange the one that runs."""
         student.precision = self._precision
-        schedule, key_frames, limits = self._settings
-        self._detail = ''
-        self._loop = StudentLoop(
-            student, Scheduler(schedule), self._link, self._stream_id, key_frames, session_id,
-            version, LinkPolicy(limits) if limits else None)
-        self._labels.publish(student.info)
+        self._asking = ''
         self.get_logger().info(
             f'{self._stream_id}: has version {version} with {len(student.info.class_names)} '
             f'classes on {student.device} in {student.precision}')
+        if self._loop is not None:
+            self._successor = _Successor(student, session_id, version)
+            return
+        assert self._link is not None
+        schedule, key_frames, limits = self._settings
+        self._loop = StudentLoop(
+            student, Scheduler(schedule), self._link, self._stream_id, key_frames, session_id,
+            version, LinkPolicy(limits) if limits else None, robot=self._robot)
+        self._labels.publish(student.info)
         self._begin()
         self.report()
 
@@ -211,17 +239,22 @@ class StudentNode(ManagedNode):
             try:
                 self._segment(loop, msg)
                 self._detail = ''
-            except Exception as error:  # the robot must go on, whatever one frame did
+            except (BadImage, BadFrame) as error:  # the next one may be better
                 self._rejected += 1
                 self._detail = f'{type(error).__name__}: {error}'
                 self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
                 self.report()
+            except Exception as error:
+                self.fail(error)
+                return
 
     def _segment(self, loop: StudentLoop, msg: Image | CompressedImage) -> None:
         counters = loop.counters
         if self._changed:
             self._changed = False
             loop.change(*self._settings)
+        if self._successor is not None:
+            self._exchange(loop, self._successor)
         convert = image_to_bgr if isinstance(msg, Image) else compressed_to_bgr
         frame = convert(msg, self._values['max_pixels'])
         before, failures = events(counters), counters.failures
@@ -231,13 +264,26 @@ class StudentNode(ManagedNode):
         loop.settle()
         if counters.failures > failures:
             self.get_logger().warning(f'key frame failed: {counters.detail}')
+        if loop.foreign and self._first is None and self._successor is None:
+            self._ask('the student that it teaches')
         if events(counters) != before:
             self.report()
+
+    def _exchange(self, loop: StudentLoop, successor: _Successor) -> None:
+        assert self._link is not None
+        self._link.give_up()  # a key frame for the old one
+        loop.exchange(*successor)
+        self._successor = None
+        self._labels.publish(successor.student.info)
+        self.report()
 
     # -- status --------------------------------------------------------------------------------
 
     def report(self) -> None:
-        self._publish_status()
+        if self.problem:
+            self._diagnose()
+        else:
+            self._publish_status()
 
     def _diagnose(self) -> None:
         diagnostics = self._diagnostics.of(
@@ -252,7 +298,7 @@ class StudentNode(ManagedNode):
         else:
             status = status_of(loop, channel.path if channel is not None else PathEstimate(),
                                self._values['goal_timeout'])
-        details = [self._detail, status.detail]
+        details = [self._asking, self._detail, status.detail]
         if not self._active:
             status.state = StudentStatus.INACTIVE
             details = [self.phase, self.problem, *details]

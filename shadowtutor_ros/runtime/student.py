@@ -9,11 +9,12 @@ import time
 
 import torch
 
-from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.model.student import check_frame, Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.runtime.inference import Inference, LocalInference
 from shadowtutor_ros.runtime.link import Link, LinkFailure
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
-from shadowtutor_ros.wire.errors import BadUpdate
+from shadowtutor_ros.wire.errors import BadKeyFrame, BadUpdate, LayoutMismatch
 from shadowtutor_ros.wire.key_frame import encode_frame, JPEG
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate, verify_update
 
@@ -83,8 +84,14 @@ class StudentLoop:
     One camera stream on the robot.
 
     For every frame call ``segment``, hand the mask on, then call ``settle``. Not thread-safe:
-    one thread owns the loop, so weights never change under a running inference. With a
-    ``policy`` timeout, JPEG quality and least stride follow the link.
+    one thread owns the loop. ``inference`` answers the frames with the weights of ``student``;
+    without one, the student does so itself. With a ``policy`` timeout, JPEG quality and least
+    stride follow the link. ``robot`` is a number that tells this process from others of the same
+    ``stream_id`` by mistake.
+
+    ``foreign``: the tutor teaches another student than runs here, with other classes for
+    example. The loop goes on with what it has; whoever owns it asks the tutor for that student
+    and has the loop ``exchange`` it.
     """
 
     def __init__(
@@ -97,18 +104,23 @@ class StudentLoop:
         session_id: int = NO_SESSION,
         version: int = 0,
         policy: LinkPolicy | None = None,
+        inference: Inference | None = None,
+        robot: int = 0,
     ) -> None:
         self.student = student
+        self.foreign = False
         self.scheduler = scheduler
         self.stream_id = stream_id
         self.session_id = session_id
         self.version = version
         self.counters = Counters()
+        self._inference = inference or LocalInference(student)
+        self._robot = robot
         self._link = link
         self._key_frames = key_frames or KeyFrameSettings()
         self.policy = policy
         self._frame_seconds = _Average()
-        self._inference = _Average()
+        self._inference_seconds = _Average()
         self._segmented_at = math.nan
         self._sent_at = math.nan
         self._sent_bytes = 0
@@ -133,9 +145,9 @@ class StudentLoop:
         if self.scheduler.on_frame():
             self._send(frame, stamp, frame_id)
         started = time.perf_counter()
-        mask = self.student.segment(frame)
-        self._inference.add(time.perf_counter() - started)
-        self.counters.inference_seconds = self._inference.value
+        mask = self._inference.submit(frame).result()
+        self._inference_seconds.add(time.perf_counter() - started)
+        self.counters.inference_seconds = self._inference_seconds.value
         return mask
 
     def settle(self) -> None:
@@ -154,6 +166,7 @@ class StudentLoop:
             self._apply(reply)
         except BadUpdate as error:
             self.counters.updates_rejected += 1
+            self.foreign = isinstance(error, LayoutMismatch)
             self._fail(f'{type(error).__name__}: {error}')
 
     def staleness(self) -> tuple[int, float]:
@@ -166,6 +179,24 @@ class StudentLoop:
             return self.counters.frames, math.nan
         return (self._newest.frame - self._learnt_on.frame,
                 (self._newest.stamp - self._learnt_on.stamp) * 1e-9)
+
+    def exchange(
+        self, student: Student, session_id: int, version: int,
+        inference: Inference | None = None,
+    ) -> None:
+        """
+        Go on with another student; the next frame is a key frame.
+
+        All counters go on. An answer to an older key frame is not for this student any more.
+        """
+        self.student, self.session_id, self.version = student, session_id, version
+        self._inference = inference or LocalInference(student)
+        self.foreign = False
+        self._learnt_on = None
+        floor = self.scheduler.floor
+        self.scheduler = Scheduler(self.scheduler.settings)
+        self.scheduler.floor = floor
+        self.counters.failed, self.counters.detail = False, ''
 
     def rest(self) -> None:
         """Take note that no frames will come for a while; no key frame is under way any more."""
@@ -201,7 +232,11 @@ class StudentLoop:
         return self._key_frames.quality if self.policy is None else self.policy.quality
 
     def _send(self, frame: Frame, stamp: int, frame_id: str) -> None:
-        encoded = encode_frame(frame, self._key_frames.format, self.quality)
+        try:
+            encoded = encode_frame(frame, self._key_frames.format, self.quality)
+        except BadKeyFrame as error:
+            self._fail(f'{type(error).__name__}: {error}')
+            return
         counters = self.counters
         counters.key_frames += 1
         self._sent_bytes = len(encoded.data)
@@ -211,14 +246,15 @@ class StudentLoop:
         self._sent_at = time.perf_counter()
         self._link.send(KeyFrame(
             self.stream_id, counters.key_frames, self.session_id, self.version, stamp, frame_id,
-            encoded), None if self.policy is None else self.policy.timeout)
+            encoded, self._robot), None if self.policy is None else self.policy.timeout)
 
     def _apply(self, update: StudentUpdate) -> None:
         counters = self.counters
         counters.bytes_down += len(update.weights.payload)
-        self.student.load(verify_update(
-            update, self.student, self.session_id, self.version))
+        self._inference.load(verify_update(
+            update, self.student, self.session_id, self.version), update.version)
         self.session_id, self.version = update.session_id, update.version
+        self.foreign = False
         self._learnt_on = self._key_frame
         self.scheduler.on_update(0.0 if math.isnan(update.metric) else update.metric)
         counters.updates_applied += 1

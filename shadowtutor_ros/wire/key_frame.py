@@ -118,8 +118,8 @@ def encode_frame(frame: Frame, format: str, quality: int = 85) -> EncodedFrame:
     """
     Encode a BGR uint8 HxWx3 frame as one of FORMATS.
 
-    ``quality`` is JPEG's, 1-100. Raise ValueError for an unknown format, or a side longer than
-    the format can hold (65,500 pixels in JPEG).
+    ``quality`` is JPEG's, 1-100. Raise ValueError for an unknown format, BadKeyFrame for a side
+    longer than the format can hold (65,500 pixels in JPEG).
     """
     if format not in FRAME_FORMATS:
         raise ValueError(f'key-frame format: expected one of {FORMATS}, got {format!r}')
@@ -146,7 +146,7 @@ def decode_frame(encoded: EncodedFrame, max_pixels: int = MAX_PIXELS) -> Frame:
 def _imencode(name: str, frame: Frame, settings: list[int]) -> EncodedFrame:
     good, data = cv2.imencode(f'.{name}', frame, settings)
     if not good:
-        raise ValueError(f'{name} cannot hold an image of {frame.shape[0]}x{frame.shape[1]}')
+        raise BadKeyFrame(f'{name} cannot hold an image of {frame.shape[0]}x{frame.shape[1]}')
     return EncodedFrame(name, data.tobytes())
 
 

@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+from runtime.elsewhere import Elsewhere
 from scene import Scene
 import torch
 
@@ -187,6 +188,122 @@ def test_a_restarted_tutor_sends_the_whole_student(
     assert loop.session_id != old_session
     assert_same_weights(
         weights_of(loop.student), weights_of(tutor._streams['test'].session.student))
+
+
+OTHER_CLASSES = [
+    pytest.param(lambda names: (*names[1:-1], names[0], names[-1]), id='same count'),
+    pytest.param(lambda names: (*names[:-1], 'forklift', names[-1]), id='another count'),
+]
+
+
+@pytest.mark.parametrize('other', OTHER_CLASSES)
+def test_a_tutor_of_other_classes_is_named_and_its_student_goes_on_with_all_counts(
+    other: Callable[[tuple[str, ...]], tuple[str, ...]], scene: Scene, classes: ClassSet,
+    info: StudentInfo,
+) -> None:
+    names = other(info.class_names)
+    foreign = StudentInfo(names, tuple((k, k, k) for k in range(len(names))))
+    link = LocalLink(make_tutor(scene, classes, info))
+    loop = make_loop(link._tutor, link)
+    run(loop, scene, range(4))
+    applied, weights = loop.counters.updates_applied, weights_of(loop.student)
+    assert applied
+    assert not loop.foreign
+
+    link._tutor = tutor = make_tutor(scene, classes, foreign)
+    run(loop, scene, range(4, 16))
+    assert loop.foreign
+    assert loop.counters.detail.startswith('LayoutMismatch: ')
+    assert loop.counters.updates_rejected == loop.counters.failures > 0
+    assert loop.student.info == info
+    assert_same_weights(weights_of(loop.student), weights)
+
+    before = replace(loop.counters)
+    first = tutor.first_student('test')
+    loop.exchange(student_from_update(first, tutor.info), first.session_id, first.version)
+    assert not loop.foreign
+    assert not loop.counters.failed
+    mask = loop.segment(scene.frames[16], scene.stamp(16))
+    np.testing.assert_array_equal(
+        mask, student_from_update(first, tutor.info).segment(scene.frames[16]))
+    assert loop.counters.key_frames == before.key_frames + 1  # at once
+    loop.settle()
+    run(loop, scene, range(17, 24))
+    assert loop.counters.updates_applied > applied
+    assert loop.counters.updates_rejected == before.updates_rejected
+    assert loop.counters.frames == 24
+    assert loop.student.info == foreign
+    assert_same_weights(
+        weights_of(loop.student), weights_of(tutor._streams['test'].session.student))
+
+
+def test_an_old_tutor_that_is_back_is_not_foreign(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    link = Tampered(LocalLink(make_tutor(scene, classes, info)), 1,
+                    lambda update: replace(update, layout_hash=update.layout_hash ^ 1))
+    loop = make_loop(link.link._tutor, link)  # type: ignore[attr-defined]
+    run(loop, scene, range(2))
+    assert loop.foreign
+    run(loop, scene, range(2, 8))
+    assert loop.counters.updates_applied
+    assert not loop.foreign
+
+
+def test_the_loop_asks_its_inference(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    """Whose weights are elsewhere: there is no difference."""
+    loops = []
+    for _ in range(2):
+        tutor = make_tutor(scene, classes, info)
+        first = tutor.first_student('test')
+        student = student_from_update(first, info)
+        inference = Elsewhere(student) if loops else None
+        loops.append(StudentLoop(
+            student, Scheduler(SCHEDULE), LocalLink(tutor), 'test', KeyFrameSettings(),
+            first.session_id, first.version, inference=inference))
+    assert inference is not None
+    inference.go.set()
+    for index, frame in enumerate(scene.frames[:12]):
+        here, there = (loop.segment(frame, scene.stamp(index)) for loop in loops)
+        np.testing.assert_array_equal(here, there)
+        for loop in loops:
+            loop.settle()
+    assert len(inference.versions) == loops[1].counters.updates_applied > 2
+    assert inference.versions[-1] == loops[1].version
+    inference.close()
+
+
+def test_a_frame_that_cannot_be_a_key_frame_is_segmented(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = make_tutor(scene, classes, info)
+    loop = make_loop(tutor, LocalLink(tutor))
+    assert loop.segment(np.zeros((65_501, 1, 3), np.uint8)).shape == (65_501, 1)
+    assert (loop.counters.key_frames, loop.counters.failures) == (0, 1)
+    assert 'jpeg cannot hold' in loop.counters.detail
+    loop.settle()
+    run(loop, scene, range(8))
+    assert loop.counters.updates_applied
+    assert not loop.counters.failed
+
+
+def test_key_frames_say_whose_they_are(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    sent = []
+
+    class Watched(Tampered):
+        def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
+            sent.append(key_frame.robot)
+            super().send(key_frame)
+
+    tutor = make_tutor(scene, classes, info)
+    link = Watched(LocalLink(tutor), 0, lambda update: update)
+    loop = StudentLoop(Student.random(info, 0), Scheduler(SCHEDULE), link, 'test', robot=77)
+    run(loop, scene, range(1))
+    assert sent == [77]
 
 
 def test_teaching_helps(scene: Scene, classes: ClassSet, info: StudentInfo) -> None:

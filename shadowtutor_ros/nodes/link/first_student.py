@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks a tutor for a stream's first student (Algorithm 3, line 1) until it has come."""
+"""Asks a tutor for a stream's student (Algorithm 3, line 1) until it has come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+import time
 from typing import Any
 
 from rclpy.task import Future
 from shadowtutor_msgs.srv import GetStudent
 
+from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
@@ -25,76 +28,79 @@ class FirstStudent:
     """
     One request at a time to ``<tutor>/get_student``, until ``on_student`` takes the answer.
 
-    ``on_student`` may raise to refuse it; ``on_refused`` is told why, and the tutor is asked
-    again. A request of which nothing came for ``patience`` seconds is given up.
+    ``on_student`` may refuse it, with a ShadowTutorError or ValueError; ``on_refused`` is told
+    why, and the tutor is asked again. A tutor answers at once: a request is lost when nothing,
+    no answer and no piece, has come for ``patience`` seconds.
     """
 
     def __init__(
-        self, node: ManagedNode, tutor: str, stream_id: str, channel: PieceChannel | None,
-        patience: float, on_student: Callable[[StudentUpdate, StudentInfo], None],
+        self, node: ManagedNode, tutor: str, stream_id: str, robot: int,
+        channel: PieceChannel | None, patience: float,
+        on_student: Callable[[StudentUpdate, StudentInfo], None],
         on_refused: Callable[[str], None],
     ) -> None:
         self._node = node
         self._client = node.create_client(GetStudent, f'{tutor}/get_student')
         self._request = GetStudent.Request(
-            stream_id=stream_id, channel=channel.name if channel is not None else '')
+            stream_id=stream_id, robot=robot, channel=channel.name if channel is not None else '')
         self._channel = channel
+        self._patience = patience
         self._on_student = on_student
         self._on_refused = on_refused
         self._pending: Any = None
-        self._progress = False
         self._closed = False
-        self._timers = [node.every(_POLL, self._ask), node.every(patience, self._forget)]
+        self._heard = 0.0  # time.monotonic() of the last sign of the answer
+        self._timer = node.every(_POLL, self._ask)
 
     def close(self) -> None:
         """Ask no more and ignore what still comes."""
         self._closed = True
         self._pending = None
-        for timer in self._timers:
-            self._node.destroy_timer(timer)
-        self._timers = []
+        self._node.destroy_timer(self._timer)
         self._node.destroy_client(self._client)
 
     def _ask(self) -> None:
-        if self._pending is None and not self._closed and self._client.service_is_ready():
-            self._progress = True  # the first look for patience comes too early
+        if self._pending is not None:
+            if time.monotonic() < self._heard + self._patience:
+                return
+            self._client.remove_pending_request(self._pending)
+            self._pending = None
+        if not self._closed and self._client.service_is_ready():
+            self._hear()
             self._pending = future = self._client.call_async(self._request)
             future.add_done_callback(self._on_response)
 
-    def _forget(self) -> None:
-        if self._pending is not None and not self._progress:
-            self._client.remove_pending_request(self._pending)
-            self._pending = None
-        self._progress = False
+    def _hear(self) -> None:
+        self._heard = time.monotonic()
 
     def _on_response(self, future: Future) -> None:
         if future is not self._pending:
             return
-        try:
+        self._hear()
+        with self._refusing():
             response = future.result()
             if not response.success:
                 raise WireError(response.message)
             info = info_from_response(response)
             if self._channel is not None and response.transfer:
-                self._progress = True
-                self._channel.expect(response.transfer, partial(
-                    self._on_pieces, future, info), self._on_progress)
+                self._channel.expect(
+                    response.transfer, partial(self._on_pieces, future, info), self._hear)
                 return
             self._on_student(update_from_msg(response.student), info)
-        except Exception as error:  # whatever is wrong with it, the tutor may be asked again
-            self._refuse(error)
-
-    def _on_progress(self) -> None:
-        self._progress = True
 
     def _on_pieces(self, future: Future, info: StudentInfo, data: bytes) -> None:
         if future is not self._pending:
             return
-        try:
+        with self._refusing():
             self._on_student(update_from_bytes(data), info)
-        except Exception as error:
-            self._refuse(error)
 
-    def _refuse(self, error: Exception) -> None:
-        self._pending = None
-        self._on_refused(str(error) or type(error).__name__)
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Ask again after an answer that is no good; any other error is the node's own."""
+        try:
+            yield
+        except (ShadowTutorError, ValueError) as error:
+            self._pending = None
+            self._on_refused(str(error))
+        except Exception as error:
+            self._node.fail(error)
