@@ -17,7 +17,7 @@ PIECES, ACTION = 'pieces', 'action'
 STUDENT_PARAMETERS = (
     Parameter('tutor', '/tutor', 'Name of the tutor node; its action is <tutor>/distill.'),
     Parameter('stream_id', '', 'Name of this camera stream at the tutor, unique among all '
-              'robots; empty: <host name><node name>.'),
+              'robots, at most 128 characters; empty: <host name><node name>.'),
     Parameter('checkpoint', '', 'Student checkpoint (.safetensors) to start from; empty: ask '
               'the tutor for the first student.'),
     Parameter('device', 'auto', 'torch device that segments: auto, cpu, cuda, cuda:1, ...'),

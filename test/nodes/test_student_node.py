@@ -7,6 +7,7 @@ import threading
 import time
 
 import cv2
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
 import rclpy
@@ -16,10 +17,12 @@ from rclpy.qos import QoSProfile
 from scene import Scene
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import StudentStatus
+from torch.nn import Module
 
 from shadowtutor_ros.harness.collector import Collector, LOSSLESS
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.student_node import StudentNode
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.wire.images import image_from_array
@@ -34,8 +37,11 @@ TIMEOUT = 30.0
 class Camera:
     """Publishes what it is told and sees what the student makes of it."""
 
-    def __init__(self, node: Node, collector: Collector, type_: type, topic: str) -> None:
+    def __init__(
+        self, node: Node, student: StudentNode, collector: Collector, type_: type, topic: str,
+    ) -> None:
         self.node = node
+        self.student = student
         self.collector = collector
         self.publisher = node.create_publisher(type_, topic, QoSProfile(depth=10))
         self.stamp = 0
@@ -90,7 +96,7 @@ def camera(
     with Collector('/student', domain_id) as collector:
         node, publisher = StudentNode(), rclpy.create_node('camera', use_global_arguments=False)
         node.start()
-        camera = Camera(publisher, collector, type_, topic)
+        camera = Camera(publisher, node, collector, type_, topic)
         executor = MultiThreadedExecutor(2)
         executor.add_node(node)
         thread = threading.Thread(target=executor.spin)
@@ -185,3 +191,47 @@ def test_compressed_images(camera: Camera, student: Student, scene: Scene) -> No
     camera.rejects(message('jpeg', b''), 'nothing')
     np.testing.assert_array_equal(
         camera.mask_of(message('bgr8; png compressed ', png)), expected)
+
+
+def test_an_error_that_is_not_the_images_ends_in_error_processing(
+    camera: Camera, student: Student, scene: Scene,
+) -> None:
+    good = image(scene.frames[0], 'bgr8')
+    expected = student.segment(scene.frames[0])
+    diagnostics: queue.Queue[DiagnosticStatus] = queue.Queue()
+    camera.collector._node.create_subscription(
+        DiagnosticArray, '/diagnostics', lambda msg: diagnostics.put(msg.status[0]),
+        qos.DIAGNOSTICS)
+    failed = threading.Event()
+    camera.student.on_failed = failed.set
+    loop = camera.student._loop
+    assert loop is not None
+    frames = 0
+
+    def fail_on_the_third(module: Module, inputs: object) -> None:
+        nonlocal frames
+        frames += 1
+        if frames == 3:
+            raise RuntimeError('CUDA error: an illegal memory access was encountered')
+
+    next(loop.student.network.children()).register_forward_pre_hook(fail_on_the_third)
+    for _ in range(2):
+        np.testing.assert_array_equal(camera.mask_of(good), expected)
+    camera.send(good)
+    assert failed.wait(TIMEOUT)
+    status = camera.collector.wait_for_status(
+        lambda s: s.state == StudentStatus.INACTIVE, TIMEOUT)
+    assert status is not None
+    assert status.detail == ('unconfigured; RuntimeError: CUDA error: an illegal memory access '
+                             'was encountered')
+    assert all(s.frames_rejected == 0 for s in camera.collector.statuses)
+    assert camera.student._loop is None
+    while (said := diagnostics.get(timeout=TIMEOUT)).level != DiagnosticStatus.ERROR:
+        pass
+    assert said.message.startswith('RuntimeError: CUDA error')
+
+    camera.student.start()
+    assert camera.collector.wait_for_status(
+        lambda s: s.state == StudentStatus.RUNNING
+        and camera.publisher.get_subscription_count() == 1, TIMEOUT) is not None
+    np.testing.assert_array_equal(camera.mask_of(good), expected)

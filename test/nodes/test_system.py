@@ -11,10 +11,12 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
+from robots import wait_until
 from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.msg import ClassMap, Lesson, StudentStatus, TutorStatus
 from system import START, System
 import torch
+import yaml
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
@@ -93,6 +95,57 @@ def test_the_student_survives_its_tutor_and_learns_from_the_next(system: System)
     assert healed.updates_rejected == 0
 
 
+@pytest.mark.parametrize('names', [
+    ('forklift', 'pallet', 'crate', 'door', 'dog', 'horse', 'elephant', 'person', 'nothing'),
+    ('forklift', 'pallet', 'crate', 'door', 'dog', 'horse', 'elephant', 'person', 'shelf',
+     'nothing')], ids=['same count', 'another count'])
+def test_a_student_takes_over_the_classes_of_the_next_tutor(
+    system: System, classes: ClassSet, tmp_path: Path, names: tuple[str, ...],
+) -> None:
+    class_set = tmp_path / 'warehouse.yaml'
+    class_set.write_text(yaml.safe_dump({
+        'name': 'warehouse', 'background': {'name': names[-1], 'colour': [0, 0, 0]},
+        'classes': [{'name': name, 'colour': [k, k, k], 'coco': []}
+                    for k, name in enumerate(names[:-1])]}))
+    class_maps: queue.Queue[ClassMap] = queue.Queue()
+    system.collector._node.create_subscription(
+        ClassMap, '/student/class_map', class_maps.put, STATE)
+    labels = system.endless_labels()
+    tutor = system.tutor(teacher_weights=labels)
+    system.student(min_stride=2, max_stride=4)
+    assert tuple(class_maps.get(timeout=START).class_names) == classes.names
+    system.replay(loop=True)
+    before = system.wait(lambda s: s.updates_applied >= 2)
+
+    tutor.stop(signal.SIGKILL)
+    system.tutor(teacher_weights=labels, classes=str(class_set))
+    assert tuple(class_maps.get(timeout=START).class_names) == names
+    after = system.wait(lambda s: s.updates_applied >= before.updates_applied + 2
+                        and s.session_id != before.session_id and not s.detail)
+    assert after.frames_processed > before.frames_processed
+    assert after.updates_rejected >= 1
+    details = {s.detail for s in system.collector.statuses if 'LayoutMismatch' in s.detail}
+    assert any('asks /tutor for the student that it teaches' in detail for detail in details)
+    assert class_maps.empty()
+
+
+def test_robots_of_one_name_share_no_topic_for_pieces(system: System) -> None:
+    system.tutor()
+    for stream_id in ('a', 'b'):
+        system.student(stream_id=stream_id)
+    system.wait(lambda s: {'a', 'b'} == {
+        s.stream_id for s in system.collector.statuses if s.state == StudentStatus.RUNNING})
+    node = system.collector._node
+
+    def pieces() -> list[str]:
+        return [name for name, _ in node.get_topic_names_and_types() if '/channel/' in name]
+
+    wait_until(lambda: len(pieces()) == 2 * 4, START)
+    for name in pieces():
+        wait_until(lambda name=name: (
+            node.count_publishers(name), node.count_subscribers(name)) == (1, 1), START)
+
+
 def test_a_student_with_a_checkpoint_needs_no_tutor(
     system: System, info: StudentInfo, tmp_path: Path,
 ) -> None:
@@ -145,6 +198,7 @@ def test_nodes_on_simulated_time_do_not_wait_for_its_clock(system: System) -> No
     (lambda s: s.student(checkpoint='/nowhere.safetensors'), 'no such student checkpoint'),
     (lambda s: s.student(min_stride=9, max_stride=8), '1 <= min_stride <= max_stride'),
     (lambda s: s.student(speed=1), "unknown parameter 'speed'"),
+    (lambda s: s.student(stream_id=129 * 'x'), 'stream_id: expected at most 128 characters, got 129'),
     (lambda s: s.student(precision='fp16'), 'precision fp16 needs a GPU'),
     (lambda s: s.student(cpus='0-4096'), 'are not among the CPUs'),
     (lambda s: s.replay(source='/nowhere.avi'), 'no such video file'),
