@@ -290,6 +290,10 @@ class StudentNode(ManagedNode):
             self._publish_status(), time.monotonic(), self.problem)
         diagnostics.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostics)
+        if self.count_publishers(self._status_publisher.topic_name) > 1:
+            self.get_logger().warning(
+                f'another node is named {self._name}, or was a moment ago: it has the same topics '
+                'and services; give every robot a namespace', throttle_duration_sec=60.0)
 
     def _publish_status(self) -> StudentStatus:
         loop, channel = self._loop, self._channel

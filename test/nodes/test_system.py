@@ -144,6 +144,8 @@ def test_robots_of_one_name_share_no_topic_for_pieces(system: System) -> None:
     for name in pieces():
         wait_until(lambda name=name: (
             node.count_publishers(name), node.count_subscribers(name)) == (1, 1), START)
+    log = system.logs / 'student_node.log'  # of both
+    wait_until(lambda: log.read_text().count('another node is named /student') == 2, START)
 
 
 def test_a_student_with_a_checkpoint_needs_no_tutor(
@@ -198,7 +200,7 @@ def test_nodes_on_simulated_time_do_not_wait_for_its_clock(system: System) -> No
     (lambda s: s.student(checkpoint='/nowhere.safetensors'), 'no such student checkpoint'),
     (lambda s: s.student(min_stride=9, max_stride=8), '1 <= min_stride <= max_stride'),
     (lambda s: s.student(speed=1), "unknown parameter 'speed'"),
-    (lambda s: s.student(stream_id=129 * 'x'), 'stream_id: expected at most 128 characters, got 129'),
+    (lambda s: s.student(stream_id=129 * 'x'), 'expected at most 128 characters, got 129'),
     (lambda s: s.student(precision='fp16'), 'precision fp16 needs a GPU'),
     (lambda s: s.student(cpus='0-4096'), 'are not among the CPUs'),
     (lambda s: s.replay(source='/nowhere.avi'), 'no such video file'),
