@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-import itertools
-import os
+from collections.abc import Iterator
 
 import pytest
 from scene import make_scene, Scene
 import torch
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.share import config_file
-
-_DOMAINS = itertools.count(os.getpid())
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +18,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
-def domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A ROS domain for one test, on this machine alone."""
-    domain = 1 + next(_DOMAINS) % 100
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    return domain
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain for one test, on this machine alone, where nobody is yet."""
+    with own_domain() as domain:
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
+        monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        yield domain
 
 
 @pytest.fixture(scope='session')

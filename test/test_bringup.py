@@ -2,7 +2,6 @@
 """Two robots and a tutor from bringup.launch.py, where launch_testing is installed."""
 
 from contextlib import ExitStack
-import os
 from pathlib import Path
 import tempfile
 import unittest
@@ -23,11 +22,13 @@ from shadowtutor_msgs.msg import StudentStatus
 from launch import LaunchDescription
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.harness.collector import Collector
+from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.share import config_file
 
 pytestmark = pytest.mark.ros
 
-DOMAIN = 1 + os.getpid() % 100
+_CLAIM = ExitStack()  # while this module is there
+DOMAIN = _CLAIM.enter_context(own_domain())
 LAUNCH = Path(__file__).parents[1] / 'launch'
 START = 120.0
 

@@ -27,6 +27,7 @@ from shadowtutor_ros.dds import (
     profile_environment,
     PROFILES,
 )
+from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.netlab import NetLab, NetLabUnavailable, ROBOT, SERVER, SIDES
 from shadowtutor_ros.share import config_folder
 
@@ -278,11 +279,13 @@ def test_fast_dds_takes_every_profile(tmp_path: Path) -> None:
 def test_what_the_link_loses_is_repeated_soon(lossy: NetLab, domain_id: int) -> None:
     seconds = {}
     with ExitStack() as stack:
+        domains = {'fastdds': domain_id, NONE: stack.enter_context(own_domain())}
+
         def start(profile: str, side: str, code: str) -> subprocess.Popen[str]:
             environment = {
                 **{name: value for name, value in os.environ.items() if name not in FILES},
                 **profile_environment(profile), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET',
-                'ROS_DOMAIN_ID': str(domain_id + 100 * (profile == NONE))}
+                'ROS_DOMAIN_ID': str(domains[profile])}
             process = stack.enter_context(subprocess.Popen(
                 [*lossy.command(side), sys.executable, '-c', code], env=environment, text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE))

@@ -16,6 +16,7 @@ from shadowtutor_msgs.msg import StudentStatus
 
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.harness.collector import Collector, LOSSLESS
+from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.processes import NodeProcess
 
 _START_TIMEOUT = 120.0
@@ -73,12 +74,12 @@ def run_stream(stream: Stream, logs: Path, on_mask: OnMask) -> Streamed:
     ``on_mask(index, HxW class ids, key frames so far)`` is called for every frame in order.
     Raise StreamError or ProcessDied; the nodes' logs are in ``logs``.
     """
-    domain_id = 1 + os.getpid() % 100
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
     for log in logs.glob('*.log'):
         log.unlink()
     with ExitStack() as stack:
+        domain_id = stack.enter_context(own_domain())
+        environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
         collector = stack.enter_context(Collector('/student', domain_id))
         nodes = [stack.enter_context(node) for node in (
             tutor_process(stream, logs, environment), student_process(stream, logs, environment))]

@@ -19,6 +19,7 @@ import time
 from typing import IO
 
 from shadowtutor_ros.harness.collector import LOSSLESS
+from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.netlab import NetLab, ROBOT, SERVER, SIDES
 from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.harness.stream import (
@@ -126,14 +127,15 @@ class TwoMachines:
         self._environment = {
             **{name: value for name, value in os.environ.items()
                if name not in _PROFILE_VARIABLES},
-            'ROS_DOMAIN_ID': str(1 + os.getpid() % 100), 'PYTHONUNBUFFERED': '1',
+            'PYTHONUNBUFFERED': '1',
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET' if lab else 'LOCALHOST',
             **(_lab_profile() if profile is None else profile)}
 
     def shadow(self, stream: Stream, logs: Path) -> LinkRun:
         """Run the tutor on the server, student and replay on the robot."""
         _empty(logs)
-        with tutor_process(stream, logs, self._environment, self._on(SERVER)) as tutor, \
+        with self._own_domain(), \
+                tutor_process(stream, logs, self._environment, self._on(SERVER)) as tutor, \
                 student_process(stream, logs, self._environment, self._on(ROBOT)) as student:
             return self._follow(stream, logs, '/student', ROBOT, (tutor, student))
 
@@ -148,8 +150,9 @@ class TwoMachines:
         lossless = {f'qos_overrides.{topic}.{policy}': value
                     for topic in (f'{_MASK}.publisher', f'{_CAMERA}.subscription')
                     for policy, value in {**LOSSLESS, 'depth': _DEPTH}.items()}
-        with NodeProcess('teacher_node', {**stream.tutor, **lossless}, logs / 'teacher.log',
-                         {'image': _CAMERA}, self._environment, self._on(SERVER)) as teacher:
+        with self._own_domain(), NodeProcess(
+                'teacher_node', {**stream.tutor, **lossless}, logs / 'teacher.log',
+                {'image': _CAMERA}, self._environment, self._on(SERVER)) as teacher:
             return self._follow(stream, logs, '/teacher', SERVER, (teacher,))
 
     @contextmanager
@@ -165,6 +168,7 @@ class TwoMachines:
         ros_logs = logs / 'ros'
         shutil.rmtree(ros_logs, ignore_errors=True)
         with ExitStack() as stack:
+            stack.enter_context(self._own_domain())
             tutor = stack.enter_context(
                 tutor_process(stream, logs, self._environment, self._on(SERVER)))
             printed = stack.enter_context(self._watcher(
@@ -205,6 +209,12 @@ class TwoMachines:
             if dropped := sum(self._lab.drops(side) for side in SIDES):
                 raise StreamError(f"the link's queue dropped {dropped} packets, expected none")
             return LinkRun(seen, self._bytes_sent() - before)
+
+    @contextmanager
+    def _own_domain(self) -> Iterator[None]:
+        with own_domain() as domain:
+            self._environment['ROS_DOMAIN_ID'] = str(domain)
+            yield
 
     @contextmanager
     def _watcher(self, logs: Path, side: str, *arguments: str) -> Iterator[IO[str]]:
