@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Iterator
+import os
+import subprocess
 
 import pytest
 from scene import make_scene, Scene
 import torch
+import warm
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.dds import launch_environment
+from shadowtutor_ros.harness import processes
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.share import config_file
@@ -15,6 +20,22 @@ from shadowtutor_ros.share import config_file
 def _one_thread() -> None:
     """The nodes under test are processes of their own: leave them the cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _nodes() -> Iterator[None]:
+    """Nodes begin at once, with the middleware's profile that the launch files choose."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, 'Popen', warm.start)
+        for name, value in launch_environment('', os.environ).items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def cold_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes as a user starts them, to see the whole of a process's life."""
+    monkeypatch.setattr(processes, 'Popen', subprocess.Popen)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 import signal
-import subprocess
+from subprocess import DEVNULL, Popen, STDOUT, TimeoutExpired
 import sys
 from types import TracebackType
 
@@ -43,14 +43,13 @@ class NodeProcess:
         for name, target in (remappings or {}).items():
             self._command += ['-r', f'{name}:={target}']
         self._environment = dict(environment) if environment is not None else None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Popen[bytes] | None = None
 
     def __enter__(self) -> NodeProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open('ab') as log:
-            self._process = subprocess.Popen(
-                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT)
+            self._process = Popen(self._command, env=self._environment, stdin=DEVNULL, stdout=log,
+                                  stderr=STDOUT)
         return self
 
     def __exit__(
@@ -83,7 +82,7 @@ class NodeProcess:
             self._process.send_signal(sign)
         try:
             return self._process.wait(10)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self._process.kill()
             return self._process.wait()
 

@@ -233,6 +233,7 @@ def test_the_tutor_gives_signs_of_life_throughout_a_long_training(system: System
     assert signs > status.training_ms / 500  # two a second and more
 
 
+@pytest.mark.usefixtures('cold_nodes')
 @pytest.mark.parametrize('sign', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_every_node_at_once_and_in_silence(
     system: System, sign: signal.Signals,
