@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import gc
 import os
 import signal
 import sys
@@ -53,13 +54,13 @@ def report_dds(node: Node) -> None:
 def run(
     make_node: Callable[[], WorkingNode | ManagedNode], args: list[str] | None = None,
     threads: int = 4,
-) -> None:
+) -> NoReturn:
     """
-    Spin ``make_node()`` until SIGINT or SIGTERM; start it first if it starts itself.
+    Spin ``make_node()`` until SIGINT or SIGTERM, then exit; start it first if it starts itself.
 
-    A node that cannot start says why and exits with 1. One that starts itself and fails later
-    starts again after a pause, and exits with 1 if it cannot. rclpy's own signal handlers would
-    end the context under the node's workers; ours let the workers end first.
+    The exit status is 0; a node that cannot start says why and exits with 1. One that starts
+    itself and fails later starts again after a pause, and exits with 1 if it cannot. rclpy's own
+    signal handlers would end the context under the node's workers; ours let the workers end first.
     """
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -97,16 +98,14 @@ def run(
         _end(node, 130)
     assert node is not None
     _spin_until(stopped, node, MultiThreadedExecutor(threads))
-    node.destroy_node()
-    rclpy.shutdown()
-    if status:
-        sys.exit(status)
+    _end(node, status)
 
 
 def _end(node: WorkingNode | ManagedNode | None, status: int) -> NoReturn:
     if node is not None:
         node.destroy_node()
     rclpy.shutdown()
+    gc.freeze()  # else the interpreter's end looks through all of torch, which takes a second
     sys.exit(status)
 
 
