@@ -20,7 +20,8 @@ import torch
 
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
-from shadowtutor_ros.wire.encoder import Encoder, ENCODINGS, WeightSettings
+from shadowtutor_ros.wire.encoder import Encoder, WeightSettings
+from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame
 from shadowtutor_ros.wire.messages import header_to_msg, update_from_msg, update_to_msg
@@ -52,7 +53,7 @@ def weights() -> None:
     for group in (PARTIAL, FULL):
         tensors = {name: t + 0.005 * torch.randn_like(t)
                    for name, t in student.weights(group).items()}
-        for encoding in ENCODINGS:
+        for encoding in WEIGHT_ENCODINGS:
             encoder = Encoder(WeightSettings(encoding))
             encoder.keep(0, student.weights(FULL))
 

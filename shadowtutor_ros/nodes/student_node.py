@@ -38,9 +38,9 @@ from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
-from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
+from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.messages import stamp_from_msg

@@ -72,7 +72,7 @@ class TutorNode(ManagedNode):
         self._tutor = Tutor(teacher, student, TutorSettings(
             _distill_settings(p),
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
-            p['max_streams'], p['idle_timeout']))
+            p['max_streams'], p['idle_timeout'], p['max_pixels']))
         self._channels = StreamChannels(self, self._tutor)
         self._labels.publish(info)
         self._status.begin(teacher.name, device)

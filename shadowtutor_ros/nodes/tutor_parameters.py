@@ -11,7 +11,8 @@ from shadowtutor_ros.nodes.common_parameters import (
 )
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.teacher.factory import TEACHERS
-from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
+from shadowtutor_ros.wire.encoder import WeightSettings
+from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 
 MAX_STREAMS = 64
 
@@ -44,7 +45,7 @@ TUTOR_PARAMETERS = (
     Parameter('cold_start_key_frames', _DISTILL.cold_start_key_frames, 'Key frames after which '
               'the cold start ends anyway; 0: no limit.', 0, 1_000_000),
     Parameter('weight_encoding', _WEIGHTS.encoding, 'How weights travel; delta: differences to '
-              'what the robot runs, fp16 where that is unknown.', choices=ENCODINGS),
+              'what the robot runs, fp16 where that is unknown.', choices=tuple(WEIGHT_ENCODINGS)),
     Parameter('update_density', _WEIGHTS.density, 'weight_encoding delta: share of the '
               'differences that is sent, the largest first.', 0.001, 1.0),
     Parameter('intra_period', _WEIGHTS.intra_period, 'weight_encoding delta: every so many '

@@ -19,7 +19,7 @@ from shadowtutor_ros.runtime.stream import FirstStudent, Running, Stream
 from shadowtutor_ros.schedule.turns import Superseded, Turns
 from shadowtutor_ros.teacher.protocol import Teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
-from shadowtutor_ros.wire.key_frame import decode_frame
+from shadowtutor_ros.wire.key_frame import decode_frame, MAX_PIXELS
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 _LOOKED_AT = 8  # lessons at most that wait to be shown; more are not shown
@@ -50,12 +50,17 @@ OnLesson = Callable[[StudentUpdate, Frame, Mask, Mask], None]
 
 @dataclass(frozen=True)
 class TutorSettings:
-    """``weights`` on the wire; a stream idle for ``idle_timeout`` s may go."""
+    """
+    ``weights`` on the wire; a stream idle for ``idle_timeout`` s may go.
+
+    A key frame of more than ``max_pixels`` is refused before it is decoded.
+    """
 
     distill: DistillSettings = field(default_factory=DistillSettings)
     weights: WeightSettings = field(default_factory=WeightSettings)
     max_streams: int = 8
     idle_timeout: float = 600.0
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -244,7 +249,7 @@ class Tutor:
     ) -> tuple[StudentUpdate, Frame, Mask]:
         key_frame = job.key_frame
         job.on_progress(Progress(Phase.LABELLING))
-        frame = decode_frame(key_frame.encoded)
+        frame = decode_frame(key_frame.encoded, self.settings.max_pixels)
         labelling, = self._labeller.label([StampedFrame(frame, key_frame.stamp * 1e-9)])
         if isinstance(labelling, Exception):
             raise labelling

@@ -10,23 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.model.groups import shapes_of
-from shadowtutor_ros.wire.delta import (
-    Array,
-    as_array,
-    COARSE,
-    decode_delta,
-    DELTA,
-    encode_delta,
-)
+from shadowtutor_ros.wire.delta import Array, as_array, DELTA
+from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS, WeightEncoding
 from shadowtutor_ros.wire.errors import NonFiniteUpdate
-from shadowtutor_ros.wire.weights import decode_weights, encode_weights, EncodedWeights, FP16, FP32
+from shadowtutor_ros.wire.weights import EncodedWeights, FP16, FP32
 
-ENCODINGS = (FP32, FP16, DELTA)
-
-# What coarse steps lose is sent with the next update. But a student that has just learnt to call
-# everything background may lose that to the coarsest.
-_STEPS = (COARSE, COARSE / 2, COARSE / 4)
 
 @dataclass(frozen=True)
 class WeightSettings:
@@ -43,8 +31,8 @@ class WeightSettings:
     intra_period: int = 0
 
     def __post_init__(self) -> None:
-        if self.encoding not in ENCODINGS:
-            raise ValueError(f'weight_encoding: expected one of {", ".join(ENCODINGS)}, '
+        if self.encoding not in WEIGHT_ENCODINGS:
+            raise ValueError(f'weight_encoding: expected one of {", ".join(WEIGHT_ENCODINGS)}, '
                              f'got {self.encoding!r}')
         if not 0.0 < self.density <= 1.0:
             raise ValueError(f'update_density: expected a number in (0, 1], got {self.density}')
@@ -63,23 +51,34 @@ class Draft:
     @property
     def inter(self) -> bool:
         """Say whether it is a difference to what the robot runs."""
-        return self.weights.encoding == DELTA
+        return WEIGHT_ENCODINGS[self.weights.encoding].inter
 
 
 def intra(tensors: Mapping[str, Tensor], settings: WeightSettings) -> Draft:
-    """Return ``tensors`` as floats, as ``settings`` says; raise NonFiniteUpdate."""
-    weights = encode_weights(tensors, FP16 if settings.encoding == DELTA else settings.encoding)
-    return Draft(tensors, weights, decode_weights(weights, shapes_of(tensors)))
+    """Return ``tensors`` whole, as ``settings`` says; raise NonFiniteUpdate."""
+    return _whole(WEIGHT_ENCODINGS[settings.encoding].intra, tensors)
 
 
 def exact(tensors: Mapping[str, Tensor]) -> EncodedWeights:
     """Return ``tensors`` in the shortest floats that lose nothing; raise NonFiniteUpdate."""
     with suppress(NonFiniteUpdate):
-        weights = encode_weights(tensors, FP16)
-        decoded = decode_weights(weights, shapes_of(tensors))
-        if all(torch.equal(decoded[name], tensor.cpu()) for name, tensor in tensors.items()):
-            return weights
-    return encode_weights(tensors, FP32)
+        draft = _whole(FP16, tensors)
+        if all(torch.equal(draft.decoded[name], tensor.cpu())
+               for name, tensor in tensors.items()):
+            return draft.weights
+    return _whole(FP32, tensors).weights
+
+
+def _whole(encoding: str, tensors: Mapping[str, Tensor]) -> Draft:
+    return next(_drafts(WEIGHT_ENCODINGS[encoding], tensors, tensors, {}, 1.0))
+
+
+def _drafts(
+    encoding: WeightEncoding, tensors: Mapping[str, Tensor], running: Mapping[str, Tensor],
+    residual: Mapping[str, Array], density: float,
+) -> Iterator[Draft]:
+    for weights in encoding.encode(tensors, running, residual, density):
+        yield Draft(tensors, weights, encoding.decode(weights, running))
 
 
 class Encoder:
@@ -103,16 +102,14 @@ class Encoder:
         ``base`` is the version that the robot runs, None where that is unknown. Raise
         NonFiniteUpdate.
         """
-        settings = self._settings
+        settings, encoding = self._settings, WEIGHT_ENCODINGS[self._settings.encoding]
         running = None if base is None else self._versions.get(base)
         due = settings.intra_period and self._since_intra + 1 >= settings.intra_period
-        if settings.encoding != DELTA or running is None or due:
+        if not encoding.inter or running is None or due:
             yield intra(tensors, settings)
             return
-        running = {name: running[name] for name in tensors}
-        for step in _STEPS:
-            weights = encode_delta(running, tensors, self._residual, settings.density, step)
-            yield Draft(tensors, weights, decode_delta(weights, running))
+        yield from _drafts(encoding, tensors, {name: running[name] for name in tensors},
+                           self._residual, settings.density)
 
     def sent(
         self, draft: Draft, version: int, weights: Mapping[str, Tensor], base: int | None,
@@ -133,6 +130,6 @@ class Encoder:
 
     def keep(self, version: int, weights: Mapping[str, Tensor], base: int | None = None) -> None:
         """Know the whole weights of ``version`` and of ``base``, and of no other."""
-        if self._settings.encoding == DELTA:
+        if WEIGHT_ENCODINGS[self._settings.encoding].inter:
             self._versions = {v: w for v, w in self._versions.items() if v == base}
             self._versions[version] = weights

@@ -19,7 +19,8 @@ from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
-from shadowtutor_ros.wire.encoder import ENCODINGS, WeightSettings
+from shadowtutor_ros.wire.encoder import WeightSettings
+from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 SCHEDULE = ScheduleSettings(min_stride=2, max_stride=8, policy=PACED, update_delay=1)
@@ -136,7 +137,7 @@ def test_a_bad_update_leaves_the_old_weights_and_the_next_one_heals(
     assert_same_weights(weights_of(loop.student), weights_of(session.student))
 
 
-@pytest.mark.parametrize('encoding', ENCODINGS)
+@pytest.mark.parametrize('encoding', WEIGHT_ENCODINGS)
 @pytest.mark.parametrize('cold_start_group', [PARTIAL, FULL])
 def test_tutor_and_robot_stay_bit_identical_whatever_is_lost(
     encoding: str, cold_start_group: str, scene: Scene, classes: ClassSet, info: StudentInfo,

@@ -21,7 +21,8 @@ from shadowtutor_ros.runtime.student import student_from_update
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.delta import DELTA
-from shadowtutor_ros.wire.encoder import Draft, Encoder, ENCODINGS, exact, WeightSettings
+from shadowtutor_ros.wire.encoder import Draft, Encoder, exact, WeightSettings
+from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.errors import StaleUpdate
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate, verify_update
@@ -201,7 +202,7 @@ def _join(tutor: Tutor) -> _Robot:
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)
-@given(seed=st.integers(0, 2**32), encoding=st.sampled_from(ENCODINGS),
+@given(seed=st.integers(0, 2**32), encoding=st.sampled_from(list(WEIGHT_ENCODINGS)),
        density=st.sampled_from([1.0, 0.1]), intra_period=st.sampled_from([0, 3]),
        cold_start_group=st.sampled_from([PARTIAL, FULL]),
        events=st.lists(st.sampled_from(
