@@ -85,8 +85,7 @@ def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFra
         stamp=stamp_from_msg(goal.header.stamp),
         frame_id=goal.header.frame_id,
         encoded=EncodedFrame(
-            goal.key_frame.format, bytes(goal.key_frame.data) if data is None else data),
-        robot=goal.robot)
+            goal.key_frame.format, bytes(goal.key_frame.data) if data is None else data))
 
 
 def update_to_msg(update: StudentUpdate) -> StudentUpdateMsg:

@@ -133,8 +133,8 @@ def test_a_bad_update_leaves_the_old_weights_and_the_next_one_heals(
     assert loop.counters.updates_applied == 2
     assert not loop.counters.failed
     assert loop.version == 3
-    session = tutor._streams['test'].session
-    assert_same_weights(weights_of(loop.student), weights_of(session.student))
+    taught = tutor._streams['test']._student
+    assert_same_weights(weights_of(loop.student), weights_of(taught))
 
 
 @pytest.mark.parametrize('encoding', WEIGHT_ENCODINGS)
@@ -153,13 +153,13 @@ def test_tutor_and_robot_stay_bit_identical_whatever_is_lost(
             return LinkFailure('lost') if lost[self.sequence] else reply
 
     loop = make_loop(tutor, Lossy(LocalLink(tutor), 0, lambda update: update))
-    session = tutor._streams['test'].session
+    stream = tutor._streams['test']
     for index in range(len(scene.frames)):
         applied = loop.counters.updates_applied
         run(loop, scene, range(index, index + 1))
         if loop.counters.updates_applied > applied:
-            assert loop.version == session.version
-            assert_same_weights(weights_of(loop.student), weights_of(session.student))
+            assert loop.version == stream.version
+            assert_same_weights(weights_of(loop.student), weights_of(stream._student))
     assert loop.counters.failures > 0
     assert loop.counters.updates_applied > 3
 
@@ -188,7 +188,7 @@ def test_a_restarted_tutor_sends_the_whole_student(
     assert set(groups[1:]) == {PARTIAL}
     assert loop.session_id != old_session
     assert_same_weights(
-        weights_of(loop.student), weights_of(tutor._streams['test'].session.student))
+        weights_of(loop.student), weights_of(tutor._streams['test']._student))
 
 
 OTHER_CLASSES = [
@@ -235,7 +235,7 @@ def test_a_tutor_of_other_classes_is_named_and_its_student_goes_on_with_all_coun
     assert loop.counters.frames == 24
     assert loop.student.info == foreign
     assert_same_weights(
-        weights_of(loop.student), weights_of(tutor._streams['test'].session.student))
+        weights_of(loop.student), weights_of(tutor._streams['test']._student))
 
 
 def test_an_old_tutor_that_is_back_is_not_foreign(

@@ -20,8 +20,6 @@ from shadowtutor_msgs.msg import Piece
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
-from shadowtutor_ros.nodes.link.stream_channels import collect, LostKeyFrame
-from shadowtutor_ros.runtime.tutor import Superseded
 from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
 
 pytestmark = pytest.mark.ros
@@ -54,6 +52,12 @@ def ends(domain_id: int) -> Iterator[Ends]:
         channel_node.close()
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+def receive(channel: PieceChannel, transfer: int) -> bytes:
+    arrived: queue.Queue[bytes] = queue.Queue()
+    channel.expect(transfer, arrived.put)
+    return arrived.get(timeout=TIMEOUT)
 
 
 def test_streams_and_robots_have_channels_of_their_own() -> None:
@@ -93,7 +97,7 @@ def test_a_payload_that_came_before_it_was_expected_is_handed_over(ends: Ends) -
     reported = threading.Event()
     transfer = ends.robot.send(b'early', reported.set)
     assert reported.wait(TIMEOUT)
-    assert collect(ends.tutor, transfer, TIMEOUT, lambda: None) == b'early'
+    assert receive(ends.tutor, transfer) == b'early'
 
 
 def test_only_what_is_expected_is_progress_and_only_until_it_is_here(ends: Ends) -> None:
@@ -112,35 +116,12 @@ def test_only_what_is_expected_is_progress_and_only_until_it_is_here(ends: Ends)
 
 def test_a_newer_payload_takes_the_place_of_an_older(ends: Ends) -> None:
     old = ends.robot.send(PICTURE)
+    overtaken: queue.Queue[bytes] = queue.Queue()
     new = ends.robot.send(b'newer')
-    waiting: queue.Queue[BaseException] = queue.Queue()
-
-    def wait_for_old() -> None:
-        try:
-            collect(ends.tutor, old, TIMEOUT, started.set)
-        except Superseded as error:
-            waiting.put(error)
-
-    started = threading.Event()
-    thread = threading.Thread(target=wait_for_old)
-    thread.start()
-    assert started.wait(TIMEOUT)
-    assert collect(ends.tutor, new, TIMEOUT, lambda: None) == b'newer'
-    thread.join(TIMEOUT)
-    assert 'newer key frame' in str(waiting.get(timeout=1))
-
-
-def test_a_payload_that_does_not_come_is_given_up(ends: Ends) -> None:
-    with pytest.raises(LostKeyFrame, match=r'no piece of the key frame for 0\.3 s'):
-        collect(ends.tutor, 99, 0.3, lambda: None)
-
-
-def test_waiting_ends_when_the_caller_says_so(ends: Ends) -> None:
-    def cancelled() -> None:
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        collect(ends.tutor, 99, TIMEOUT, cancelled)
+    ends.tutor.expect(old, overtaken.put)
+    assert receive(ends.tutor, new) == b'newer'
+    assert overtaken.empty()
+    assert not ends.tutor.expects(old)
 
 
 def test_what_is_too_large_is_not_collected_and_the_rest_works(ends: Ends) -> None:
@@ -149,4 +130,4 @@ def test_what_is_too_large_is_not_collected_and_the_rest_works(ends: Ends) -> No
                             data=bytes(PIECE_BYTES)))
     ends.robot.send(PICTURE + bytes(100_000))
     transfer = ends.robot.send(b'small')
-    assert collect(ends.tutor, transfer, TIMEOUT, lambda: None) == b'small'
+    assert receive(ends.tutor, transfer) == b'small'
