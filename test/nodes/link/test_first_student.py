@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a robot asks for its student, against a tutor that answers as each test wants."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+import queue
+import threading
+
+import pytest
+import rclpy
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.node import Node
+from robots import wait_until
+from scene import Scene
+from shadowtutor_msgs.msg import Piece
+from shadowtutor_msgs.srv import GetStudent
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
+from shadowtutor_ros.nodes.link.first_student import FirstStudent
+from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
+from shadowtutor_ros.teacher.labels import LabelsTeacher
+from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
+from shadowtutor_ros.wire.errors import StaleUpdate
+from shadowtutor_ros.wire.messages import fill_info
+from shadowtutor_ros.wire.piece_messages import update_to_bytes
+from shadowtutor_ros.wire.update import StudentUpdate
+
+pytestmark = pytest.mark.ros
+
+TIMEOUT = 60.0
+ROBOT = 2**64 - 5
+TRANSFER = 99
+
+
+@dataclass
+class Robot:
+    """A node that asks, what it is given and told, and the tutor's ``answer``."""
+
+    node: ManagedNode
+    channel: PieceChannel
+    answer: Callable[[GetStudent.Response], object]
+    requests: list[GetStudent.Request] = field(default_factory=list)
+    students: queue.Queue[StudentUpdate] = field(default_factory=queue.Queue)
+    refusals: queue.Queue[str] = field(default_factory=queue.Queue)
+    take: Callable[[], object] = lambda: None
+
+    def ask(self, patience: float) -> FirstStudent:
+        return FirstStudent(self.node, '/tutor', 'camera', ROBOT, self.channel, patience,
+                            self.on_student, self.refusals.put)
+
+    def on_student(self, update: StudentUpdate, info: StudentInfo) -> None:
+        self.take()
+        self.students.put(update)
+
+    def on_request(
+        self, request: GetStudent.Request, response: GetStudent.Response,
+    ) -> GetStudent.Response:
+        self.requests.append(request)
+        self.answer(response)
+        return response
+
+
+@pytest.fixture
+def update(info: StudentInfo, classes: ClassSet, scene: Scene) -> StudentUpdate:
+    tutor = Tutor(LabelsTeacher(scene.label_maps, classes, scene.fps),
+                  Student.random(info, 0), TutorSettings())
+    return tutor.first_student('camera')
+
+
+@pytest.fixture
+def server(domain_id: int) -> Iterator[Node]:
+    rclpy.init(domain_id=domain_id)
+    yield rclpy.create_node('server')
+    rclpy.shutdown()
+
+
+@pytest.fixture
+def robot(server: Node, info: StudentInfo) -> Iterator[Robot]:
+    def with_pieces(response: GetStudent.Response) -> None:
+        fill_info(response, info).transfer = TRANSFER
+
+    node = ManagedNode('robot')
+    channel_node = ChannelNode(node)
+    channel = PieceChannel(channel_node.node, '/channel', UP, DOWN, 64 << 20)
+    robot = Robot(node, channel, with_pieces)
+    server.create_service(GetStudent, '/tutor/get_student', robot.on_request)
+    executor = MultiThreadedExecutor(2)
+    for each in node, server:
+        executor.add_node(each)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    yield robot
+    executor.shutdown()
+    thread.join()
+    channel.close()
+    channel_node.close()
+    node.destroy_node()
+    server.destroy_node()
+
+
+def test_while_pieces_come_the_tutor_is_not_asked_again(
+    robot: Robot, server: Node, update: StudentUpdate,
+) -> None:
+    """They take three times the patience."""
+    data = update_to_bytes(update)[:30 * PIECE_BYTES]  # no student: refused once it is here
+    pieces = server.create_publisher(Piece, '/channel/down', qos.PIECES)
+    left = list(range(piece_count(len(data))))
+
+    def send_next() -> None:
+        if robot.requests and pieces.get_subscription_count() and left:
+            index = left.pop(0)
+            part = data[index * PIECE_BYTES:(index + 1) * PIECE_BYTES]
+            pieces.publish(Piece(transfer=TRANSFER, size=len(data), index=index,
+                                 order=index + 1, data=array('B', part)))
+
+    server.create_timer(0.1, send_next)
+    first = robot.ask(patience=1.0)
+    assert robot.refusals.get(timeout=TIMEOUT)
+    request, = robot.requests
+    assert (request.stream_id, request.robot, request.channel) == ('camera', ROBOT, '/channel')
+    first.close()
+
+
+def test_a_request_of_which_nothing_comes_is_lost(robot: Robot) -> None:
+    first = robot.ask(patience=0.7)
+    wait_until(lambda: len(robot.requests) == 2, TIMEOUT)  # no piece ever comes
+    assert robot.refusals.empty()
+    first.close()
+
+
+def test_who_is_refused_says_why_and_asks_again(robot: Robot, update: StudentUpdate) -> None:
+    accept = robot.answer
+
+    def refuse(response: GetStudent.Response) -> None:
+        response.message = 'StreamTaken: it belongs to another robot'
+        robot.answer = accept
+
+    robot.answer = refuse
+    tutor = ChannelNode(robot.node)
+    channel = PieceChannel(tutor.node, '/channel', DOWN, UP, 1000)
+    first = robot.ask(TIMEOUT)
+    assert robot.refusals.get(timeout=TIMEOUT) == 'StreamTaken: it belongs to another robot'
+    channel.send(update_to_bytes(update), transfer=TRANSFER)
+    assert robot.students.get(timeout=TIMEOUT) == update
+    assert len(robot.requests) == 2
+    first.close()
+    channel.close()
+    tutor.close()
+
+
+@pytest.mark.parametrize('error', [StaleUpdate('old'), RuntimeError('CUDA error')], ids=repr)
+def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
+    robot: Robot, update: StudentUpdate, error: Exception,
+) -> None:
+    failed = threading.Event()
+    robot.node.on_failed = failed.set
+
+    def take() -> None:
+        raise error
+
+    robot.take = take
+    tutor = ChannelNode(robot.node)
+    channel = PieceChannel(tutor.node, '/channel', DOWN, UP, 1000)
+    first = robot.ask(TIMEOUT)
+    channel.send(update_to_bytes(update), transfer=TRANSFER)
+    if isinstance(error, StaleUpdate):
+        assert robot.refusals.get(timeout=TIMEOUT) == 'old'
+        assert not failed.is_set()
+    else:
+        assert failed.wait(TIMEOUT)
+        assert robot.refusals.empty()
+    first.close()
+    channel.close()
+    tutor.close()
