@@ -40,7 +40,7 @@ class FrameFormat(Protocol):
         """Say whether ``format``, as in Distill.action, is this one."""
 
     def encode(self, frame: Frame, quality: int) -> EncodedFrame:
-        """Encode a BGR uint8 HxWx3 frame; raise ValueError when the format cannot hold it."""
+        """Encode a BGR uint8 HxWx3 frame; raise BadKeyFrame when the format cannot hold it."""
 
     def size(self, encoded: EncodedFrame) -> tuple[int, int]:
         """Return height and width without decoding; raise BadKeyFrame for damaged data."""
