@@ -84,7 +84,7 @@ def _teach(scene: Scene, classes: ClassSet, info: StudentInfo) -> tuple[StudentL
         loop.segment(frame, scene.stamp(index))
         loop.settle()
         assert not loop.counters.failed, loop.counters.detail
-    return loop, tutor._streams['test'].session.student
+    return loop, tutor._streams['test']._student
 
 
 def _judge(
