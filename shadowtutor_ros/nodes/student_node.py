@@ -78,7 +78,7 @@ class StudentNode(ManagedNode):
             raise ParameterError(f'stream_id: expected at most {MAX_STREAM_ID} characters, '
                                  f'got {len(self._stream_id)}: {self._stream_id!r}')
         self._robot = secrets.randbits(64) or 1
-        self._answers = ANSWER_TOPICS['segmentation'](self)
+        self._answers = {task: topics(self) for task, topics in ANSWER_TOPICS.items()}
         self._labels = LabelInfoTopics(self)
         self._status_publisher = publisher(self, StudentStatus, '~/status', qos.STATE)
         self._diagnostics = StudentDiagnostics(self._name, _limits_of(p))
@@ -258,9 +258,10 @@ class StudentNode(ManagedNode):
         convert = image_to_bgr if isinstance(msg, Image) else compressed_to_bgr
         frame = convert(msg, self._values['max_pixels'])
         before, failures = events(counters), counters.failures
-        mask = loop.segment(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
-        self._answers.publish(msg.header, frame, mask, loop.student.info,
-                              self._values['overlay_opacity'])
+        answer = loop.segment(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
+        info = loop.student.info
+        self._answers[info.task].publish(
+            msg.header, frame, answer, info, self._values['overlay_opacity'])
         loop.settle()
         if counters.failures > failures:
             self.get_logger().warning(f'key frame failed: {counters.detail}')
