@@ -85,6 +85,10 @@ class Robots:
             'load': 0.42,
             'streams': [StreamStatus(stream_id=stream) for stream in streams], **values}))
 
+    def serialized_tutor(self, data: bytes) -> None:
+        """Publish these bytes as a status of the tutor."""
+        self._tutor.publish(data)
+
     def teach(self, lesson: Lesson) -> None:
         """Publish a lesson."""
         self._lessons.publish(lesson)

@@ -16,11 +16,14 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from shadowtutor_msgs.msg import ClassMap, Lesson, StudentStatus, TutorStatus
 
 from shadowtutor_ros.monitor.fleet import Fleet
 from shadowtutor_ros.monitor.legend import Legend
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.wire.cdr import check_sizes
+from shadowtutor_ros.wire.errors import BadCdr
 
 _PERIOD = 1.0  # seconds between looks at the graph
 _LESSON = 'shadowtutor_msgs/msg/Lesson'
@@ -80,8 +83,20 @@ class FleetWatch:
             if (topic, kind) not in self._subscriptions:
                 message, profile, hear = self._kinds[kind]
                 self._subscriptions[topic, kind] = self._node.create_subscription(
-                    message, topic, partial(hear, name), profile)
+                    message, topic, partial(self._hear, message, partial(hear, name)), profile,
+                    raw=True)
         self._fleet.see(set(published.values()), time.monotonic())
+
+    def _hear(self, message: type, hear: Callable[[Any], None], data: bytes) -> None:
+        """Hand over what is within its bounds: anybody may publish."""
+        try:
+            check_sizes(data, message)
+            msg = deserialize_message(data, message)
+        except (BadCdr, RuntimeError, ValueError) as error:
+            self._node.get_logger().warning(
+                f'{message.__name__} refused: {error}', throttle_duration_sec=5.0)
+            return
+        hear(msg)
 
 
 def _parent(topic: str) -> str:

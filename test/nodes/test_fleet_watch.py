@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Iterator
+import struct
 import time
 
 import pytest
+from rclpy.serialization import serialize_message
 from robots import lesson, Robots, status, wait_until
 from scene import Scene
+from shadowtutor_msgs.msg import StreamStatus, TutorStatus
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.monitor import fleet as fleet_module
@@ -49,6 +52,29 @@ def test_who_comes_later_appears(robots: Robots, fleet: Fleet, watch: FleetWatch
     one, two = view(fleet).students
     assert (one.node, one.tutor) == ('/robot1/student', '')
     assert (two.node, two.tutor) == ('/student', '/tutor')
+
+
+@pytest.mark.parametrize('behind_name', [
+    struct.pack('<I', 2_000_000) + bytes(2_000_000),  # so many streams
+    struct.pack('<I', 1) + struct.pack('<I', 3) + b'\xff\xff\0' + bytes(40),  # not UTF-8
+], ids=['too many', 'no text'])
+def test_a_message_beyond_its_bounds_is_refused_and_the_next_is_heard(
+    robots: Robots, fleet: Fleet, watch: FleetWatch, capfd: pytest.CaptureFixture[str],
+    behind_name: bytes,
+) -> None:
+    good = serialize_message(TutorStatus(streams=[StreamStatus(stream_id='MARK')]))
+    at = good.index(b'MARK') - 8
+    printed = []
+
+    def refused() -> bool:
+        robots.serialized_tutor(good[:at] + behind_name)  # again, until it is subscribed to
+        printed.append(capfd.readouterr().err)
+        return 'TutorStatus refused: ' in ''.join(printed)
+
+    wait_until(refused)
+    robots.tutor(['one'])
+    wait_until(lambda: len(view(fleet).tutors) == 1)
+    assert view(fleet).tutors[0].status.teacher == 'a teacher'
 
 
 def test_who_leaves_is_forgotten_and_may_come_back(
