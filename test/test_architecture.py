@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 # below it: the parts of one layer know nothing of each other.
 LAYERS = (
     ('errors', 'overlay', 'share'),
-    ('classes', 'dds', 'playback', 'schedule', 'transfer', 'video'),
+    ('classes', 'dds', 'image_header', 'playback', 'schedule', 'transfer', 'video'),
     ('teacher',),
     ('assets', 'launching', 'tasks'),
     ('model',),

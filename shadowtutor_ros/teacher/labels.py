@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.image_header import BadHeader, png_size
 from shadowtutor_ros.teacher.lvs import LvsTeacher
 from shadowtutor_ros.teacher.objects import ObjectsFile
 from shadowtutor_ros.teacher.protocol import (
@@ -21,6 +22,8 @@ from shadowtutor_ros.teacher.protocol import (
     TeacherOptions,
     TeacherUnavailable,
 )
+
+MAX_PIXELS = 1 << 26  # of a label map: beyond any camera
 
 LabelMap = NDArray[np.uint8]
 
@@ -98,7 +101,14 @@ def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
 
 
 def _read_png(path: Path) -> LabelMap:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    data = path.read_bytes()
+    try:
+        height, width = png_size(data)
+    except BadHeader as error:
+        raise TeacherError(f'{path}: {error}') from error
+    if height * width > MAX_PIXELS:
+        raise TeacherError(f'{path}: expected at most {MAX_PIXELS} pixels, got {height}x{width}')
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 2 or image.dtype != np.uint8:
         found = 'an unreadable file' if image is None else f'{image.dtype} {image.shape}'
         raise TeacherError(f'{path}: expected an 8-bit one-channel PNG, got {found}')

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowtutor_ros.image_header import BadHeader, jpeg_size, png_size
 from shadowtutor_ros.wire.errors import BadKeyFrame
-from shadowtutor_ros.wire.image_header import jpeg_size, png_size
 
 Frame = NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ class FrameFormat(Protocol):
         """Encode a BGR uint8 HxWx3 frame; raise BadKeyFrame when the format cannot hold it."""
 
     def size(self, encoded: EncodedFrame) -> tuple[int, int]:
-        """Return height and width without decoding; raise BadKeyFrame for damaged data."""
+        """Return height and width without decoding; raise BadHeader for damaged data."""
 
     def decode(self, encoded: EncodedFrame) -> Frame:
         """Return the BGR uint8 HxWx3 frame; raise BadKeyFrame for damaged data."""
@@ -137,7 +137,10 @@ def decode_frame(encoded: EncodedFrame, max_pixels: int = MAX_PIXELS) -> Frame:
     if format is None:
         raise BadKeyFrame(f'key-frame format: expected {", ".join(FORMATS[:-1])} or '
                           f'{FORMATS[-1]}, got {encoded.format!r}')
-    height, width = format.size(encoded)
+    try:
+        height, width = format.size(encoded)
+    except BadHeader as error:
+        raise BadKeyFrame(f'key frame: {error}') from error
     if not 1 <= height * width <= max_pixels:
         raise BadKeyFrame(f'key frame of {height}x{width}: expected 1 to {max_pixels} pixels')
     return format.decode(encoded)

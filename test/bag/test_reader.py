@@ -97,7 +97,7 @@ def test_an_empty_bag_is_named(tmp_path: Path) -> None:
     (image(BGR[:, :5, :2], 'yuv422'), 'expected an even width, got 5'),
     (image(BGR[..., :1], 'rgb8'), 'rows of 18 bytes or more and 72 bytes, got rows of 6 and 24'),
     (compressed('h264', b''), "expected jpeg or png, got 'h264'"),
-    (compressed('jpeg', b'GIF89a'), '6 bytes begin with 47494638'),
+    (compressed('jpeg', b'GIF89a'), 'expected jpeg, got 6 bytes that begin with 47494638'),
 ])
 def test_an_unreadable_image_is_named(tmp_path: Path, message: Any, expected: str) -> None:
     bag = record(tmp_path / 'bag', [('/c', message)])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
+import struct
 
 import cv2
 import h5py
@@ -11,6 +12,8 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.protocol import TeacherError
+
+PNG = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
 
 
 @pytest.fixture(params=['folder', 'npz', 'h5'])
@@ -54,6 +57,22 @@ def test_an_unknown_class_is_named(tmp_path: Path, classes: ClassSet) -> None:
     cv2.imwrite(str(tmp_path / '0.png'), np.full((4, 4), 9, np.uint8))
     with pytest.raises(TeacherError, match='label map 0: expected class ids 0 to 8, got 9'):
         LabelsTeacher(tmp_path, classes, 25.0).label(np.zeros((4, 4, 3), np.uint8))
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (b'', 'expected png, got 0 bytes'),
+    (cv2.imencode('.jpg', np.zeros((4, 4), np.uint8))[1].tobytes(), 'expected png, got'),
+    (PNG[:-9], 'is truncated'),
+    (cv2.imencode('.png', np.zeros((4, 4, 3), np.uint8))[1].tobytes(), r'got uint8 \(4, 4, 3\)'),
+    (PNG[:16] + struct.pack('>II', 8192, 8193) + PNG[24:],
+     'expected at most 67108864 pixels, got 8193x8192'),
+], ids=lambda value: value[:9] if isinstance(value, str) else 'png')
+def test_a_bad_png_is_named(
+    tmp_path: Path, classes: ClassSet, content: bytes, message: str,
+) -> None:
+    (tmp_path / '0.png').write_bytes(content)
+    with pytest.raises(TeacherError, match=rf'0\.png: .*{message}'):
+        LabelsTeacher(tmp_path, classes, 25.0).read(0)
 
 
 @pytest.mark.parametrize(('name', 'make', 'message'), [

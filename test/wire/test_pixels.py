@@ -123,8 +123,8 @@ def test_jpeg_is_close(format_: str) -> None:
 @pytest.mark.parametrize(('format_', 'data', 'error'), [
     ('h264', b'', "expected jpeg or png, got 'h264'"),
     ('raw; bgr8; 1x1', b'abc', 'expected jpeg or png'),
-    ('jpeg', b'', '0 bytes begin with nothing'),
-    ('png', b'GIF89a', '6 bytes begin with 47494638'),
+    ('jpeg', b'', 'expected jpeg, got 0 bytes that begin with nothing'),
+    ('png', b'GIF89a', 'expected png, got 6 bytes that begin with 47494638'),
 ])
 def test_a_bad_compressed_image_is_named(format_: str, data: bytes, error: str) -> None:
     with pytest.raises(BadImage, match=error):

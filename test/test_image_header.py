@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from shadowtutor_ros.wire.errors import BadKeyFrame
-from shadowtutor_ros.wire.image_header import (
+from shadowtutor_ros.image_header import (
+    BadHeader,
     jpeg_size,
     MAX_CHUNKS,
     MAX_MARKERS,
@@ -72,7 +72,7 @@ def test_the_size_of_a_png() -> None:
     b'\xff\xd8', b'\xff\xd8\xff', b'\xff\xd8\xff\xc0', b'\xff\xd8\xff\xc0\x00\x11\x08\x00\x10',
     b'\xff\xd8\xff\xe0\xff\xff', b'\xff\xd8\xff\xd9' + bytes(20), picture('JPEG')[2:]])
 def test_a_jpeg_without_a_size_is_refused(data: bytes) -> None:
-    with pytest.raises(BadKeyFrame, match='says jpeg'):
+    with pytest.raises(BadHeader, match='expected jpeg, got'):
         jpeg_size(data)
 
 
@@ -85,7 +85,7 @@ def scans(count: int) -> bytes:
 
 def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     assert jpeg_size(scans(MAX_SCANS)) == (37, 53)
-    with pytest.raises(BadKeyFrame, match=f'at most {MAX_SCANS} scans, got {MAX_SCANS + 1}'):
+    with pytest.raises(BadHeader, match=f'at most {MAX_SCANS} scans, got {MAX_SCANS + 1}'):
         jpeg_size(scans(MAX_SCANS + 1))
 
 
@@ -95,7 +95,7 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     b'\xff\xd8' + bytes(16 << 20), b'\xff\xd8' + b'\xff\xda' * (8 << 20),
 ], ids=['comments', 'filling', 'stuffing', 'lone markers', 'zeros', 'scans'])
 def test_16_mib_without_a_size_are_refused(data: bytes) -> None:
-    with pytest.raises(BadKeyFrame):
+    with pytest.raises(BadHeader):
         jpeg_size(data)
 
 
@@ -103,7 +103,7 @@ def test_the_markers_of_a_jpeg_are_counted() -> None:
     data = picture('JPEG')
     comment = b'\xff\xfe\x00\x02'
     assert jpeg_size(data[:2] + comment * (MAX_MARKERS - 10) + data[2:]) == (37, 53)
-    with pytest.raises(BadKeyFrame):
+    with pytest.raises(BadHeader):
         jpeg_size(data[:2] + comment * MAX_MARKERS + data[2:])
 
 
@@ -111,7 +111,7 @@ def test_the_markers_of_a_jpeg_are_counted() -> None:
 @pytest.mark.parametrize('kind', [b'IDAT', b'tEXt', b'PLTE', b'fcTL', b'fdAT', b'IEND'])
 def test_a_chunk_longer_than_the_data_is_refused(kind: bytes, length: int) -> None:
     data = SIGNATURE + HEADER + chunk(kind, b'x', length) + PIXELS + END
-    with pytest.raises(BadKeyFrame, match=f'truncated: expected {length} bytes of'):
+    with pytest.raises(BadHeader, match=f'truncated: expected {length} bytes of'):
         png_size(data)
 
 
@@ -119,14 +119,14 @@ def test_a_chunk_longer_than_the_data_is_refused(kind: bytes, length: int) -> No
     b'', SIGNATURE, SIGNATURE + PIXELS + END, SIGNATURE + HEADER[:-1], SIGNATURE + HEADER,
     SIGNATURE + HEADER + PIXELS, SIGNATURE + chunk(b'IHDR', bytes(5)) + END])
 def test_a_png_without_header_or_end_is_refused(data: bytes) -> None:
-    with pytest.raises(BadKeyFrame):
+    with pytest.raises(BadHeader):
         png_size(data)
 
 
 def test_a_png_of_very_many_chunks_is_refused() -> None:
     empty = chunk(b'tEXt', b'')
     assert png_size(SIGNATURE + HEADER + empty * (MAX_CHUNKS - 3) + PIXELS + END) == (8, 8)
-    with pytest.raises(BadKeyFrame, match=f'at most {MAX_CHUNKS} chunks'):
+    with pytest.raises(BadHeader, match=f'at most {MAX_CHUNKS} chunks'):
         png_size(SIGNATURE + HEADER + empty * (MAX_CHUNKS - 1) + PIXELS + END)
 
 

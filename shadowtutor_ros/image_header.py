@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import struct
 
-from shadowtutor_ros.wire.errors import BadKeyFrame
+from shadowtutor_ros.errors import ShadowTutorError
 
 # Of JPEGs; a progressive one has about ten. Each costs as much time as decoding the image, and
 # takes two dozen bytes.
@@ -25,16 +25,20 @@ _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _CHUNK = 12  # bytes of length, kind and checksum
 
 
+class BadHeader(ShadowTutorError):
+    """The image is of another format, truncated, or made to keep a decoder busy."""
+
+
 def jpeg_size(data: bytes) -> tuple[int, int]:
     """
     Return height and width as the JPEG's first frame header says, read as libjpeg reads it.
 
-    Raise BadKeyFrame when it is no JPEG, ends early or has more than MAX_SCANS scans.
+    Raise BadHeader when it is no JPEG, ends early or has more than MAX_SCANS scans.
     """
     if data[:2] != bytes((0xFF, _SOI)):
         raise _not('jpeg', data, 'no start of image')
     if (scans := data.count(bytes((0xFF, _SOS)))) > MAX_SCANS:
-        raise BadKeyFrame(f'key frame: JPEG: expected at most {MAX_SCANS} scans, got {scans}')
+        raise BadHeader(f'JPEG: expected at most {MAX_SCANS} scans, got {scans}')
     at = 2
     for _ in range(MAX_MARKERS):
         found = _MARKER.search(data, at)
@@ -53,7 +57,7 @@ def png_size(data: bytes) -> tuple[int, int]:
     """
     Return height and width as the PNG's header says.
 
-    Raise BadKeyFrame when it is no PNG, a chunk is longer than the data, there are more than
+    Raise BadHeader when it is no PNG, a chunk is longer than the data, there are more than
     MAX_CHUNKS, or no end: OpenCV allocates what a chunk says.
     """
     if data[:8] != _PNG_SIGNATURE or data[8:16] != b'\0\0\0\x0dIHDR':
@@ -62,15 +66,15 @@ def png_size(data: bytes) -> tuple[int, int]:
     for _ in range(MAX_CHUNKS):
         length, kind = int.from_bytes(data[at:at + 4], 'big'), data[at + 4:at + 8]
         if at + _CHUNK + length > len(data):
-            raise BadKeyFrame(f'key frame: PNG of {len(data)} bytes is truncated: expected '
-                              f'{length} bytes of {kind!r} at {at}')
+            raise BadHeader(f'PNG of {len(data)} bytes is truncated: expected '
+                            f'{length} bytes of {kind!r} at {at}')
         if kind == b'IEND':
             width, height = struct.unpack_from('>II', data, 16)
             return height, width
         at += _CHUNK + length
-    raise BadKeyFrame(f'key frame: PNG: expected at most {MAX_CHUNKS} chunks')
+    raise BadHeader(f'PNG: expected at most {MAX_CHUNKS} chunks')
 
 
-def _not(name: str, data: bytes, missing: str) -> BadKeyFrame:
-    return BadKeyFrame(f'key frame says {name}, but its {len(data)} bytes begin with '
-                       f'{data[:4].hex() or "nothing"}: {missing}')
+def _not(name: str, data: bytes, missing: str) -> BadHeader:
+    return BadHeader(f'expected {name}, got {len(data)} bytes that begin with '
+                     f'{data[:4].hex() or "nothing"}: {missing}')
