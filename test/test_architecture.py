@@ -32,6 +32,8 @@ LAYERS = (
 ROOMS = {'toolkit': (), 'link': ('toolkit', 'qos')}
 TOOLKIT_KNOWS = {'dds', 'errors'}  # of ours: the rest of it would serve any rclpy node
 
+LONGEST = 400  # lines of a module
+
 KNOW_ROS = ('doctor/observer.py', 'doctor/ros.py', 'evaluation/over_ros.py', 'harness/',
             'launching.py', 'nodes/', 'wire/cdr.py', 'wire/images.py', 'wire/messages.py',
             'wire/piece_messages.py')
@@ -82,6 +84,11 @@ def test_every_folder_and_every_module_beside_them_has_one_place() -> None:
 
 def test_no_module_imports_itself_by_a_detour() -> None:
     TopologicalSorter({name: ours(path) for name, path in FILES.items()}).prepare()
+
+
+def test_no_module_is_long() -> None:
+    assert not [name for name, path in FILES.items()
+                if len(path.read_text().splitlines()) > LONGEST]
 
 
 @pytest.mark.parametrize('part', PARTS)

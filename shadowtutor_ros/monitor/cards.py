@@ -122,9 +122,9 @@ class StudentCard:
 
     def _show_pictures(self, pictures: Pictures) -> None:
         self._pictures.visible = self._legend.visible = True
-        for kind, (link, image) in self._images.items():
+        for kind, (anchor, image) in self._images.items():
             address = f'/pictures/{pictures.serial}/{kind}.jpg'
-            link.props['href'] = address
+            anchor.props['href'] = address
             image.props['src'] = address
         self._legend.clear()
         with self._legend:
@@ -164,13 +164,13 @@ class TutorLine:
 
 
 def _picture(caption: str) -> tuple[Element, Element]:
-    """Return an image and the link around it that opens it alone."""
+    """Return an image and the anchor around it that opens it alone."""
     with _block('picture'):
-        with ui.element('a').props('target=_blank') as link:
+        with ui.element('a').props('target=_blank') as anchor:
             image = ui.element('img')
             image.props['alt'] = caption
         ui.label(caption).classes('soft small')
-    return link, image
+    return anchor, image
 
 
 def _words(last: LessonView | None) -> str:

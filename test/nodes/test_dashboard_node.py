@@ -48,13 +48,6 @@ class Dashboard:
 
 
 @pytest.fixture
-def robots(domain_id: int, classes: ClassSet) -> Iterator[Robots]:
-    robots = Robots(domain_id, classes)
-    yield robots
-    robots.close()
-
-
-@pytest.fixture
 def dashboard(domain_id: int, tmp_path: Path) -> Iterator[Dashboard]:
     found: list[str] = []
 

@@ -18,13 +18,6 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def robots(domain_id: int, classes: ClassSet) -> Iterator[Robots]:
-    robots = Robots(domain_id, classes)
-    yield robots
-    robots.close()
-
-
-@pytest.fixture
 def fleet() -> Fleet:
     return Fleet()
 

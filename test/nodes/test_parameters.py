@@ -5,7 +5,6 @@ from pathlib import Path
 import runpy
 
 import pytest
-import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
@@ -78,14 +77,6 @@ def test_the_paper_preset_is_the_papers() -> None:
     names = {p.name for p in STUDENT_PARAMETERS}
     assert student.keys() <= names
     assert tutor.keys() <= {p.name for p in TUTOR_PARAMETERS}
-
-
-@pytest.fixture
-def context(domain_id: int) -> Iterator[Context]:
-    context = Context()
-    rclpy.init(context=context, domain_id=domain_id)
-    yield context
-    rclpy.shutdown(context=context)
 
 
 TABLE = (

@@ -81,14 +81,6 @@ class Viewer:
 
 
 @pytest.fixture
-def context(domain_id: int) -> Iterator[Context]:
-    context = Context()
-    rclpy.init(context=context, domain_id=domain_id)
-    yield context
-    rclpy.shutdown(context=context)
-
-
-@pytest.fixture
 def viewer(context: Context) -> Iterator[Viewer]:
     viewer = Viewer(context)
     yield viewer
