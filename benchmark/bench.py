@@ -37,9 +37,10 @@ from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from shadowtutor_ros.model.groups import FULL, PARTIAL
-from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.loss import pixel_weights

@@ -38,7 +38,8 @@ from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.run import local_loop
 from shadowtutor_ros.evaluation.setting import load_setting, Setting
-from shadowtutor_ros.model.student import Frame, Student, StudentInfo
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.link import LocalLink
 from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.runtime.tutor import Tutor

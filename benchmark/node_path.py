@@ -30,10 +30,11 @@ import torch
 from shadowtutor_ros.assets import clip
 from shadowtutor_ros.dds import profile_environment
 from shadowtutor_ros.evaluation.clip import Clip
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.harness.collector import Collector
 from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.model.checkpoint import load_checkpoint
-from shadowtutor_ros.model.student import Frame, Student
+from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.nodes.toolkit.placement import default_threads
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.wire.images import image_from_array

@@ -10,11 +10,9 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from shadowtutor_ros.errors import ShadowTutorError
-
-Frame = NDArray[np.uint8]
+from shadowtutor_ros.frame import Frame
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 DEFAULT_FPS = 25.0

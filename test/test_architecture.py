@@ -5,6 +5,7 @@ import ast
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+import re
 
 import pytest
 
@@ -14,8 +15,8 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 # below it: the parts of one layer know nothing of each other.
 LAYERS = (
     ('errors', 'overlay', 'share'),
-    ('classes', 'dds', 'image_header', 'playback', 'schedule', 'transfer', 'video'),
-    ('teacher',),
+    ('classes', 'dds', 'frame', 'image_header', 'playback', 'schedule', 'transfer'),
+    ('teacher', 'video'),
     ('assets', 'launching', 'tasks'),
     ('model',),
     ('distill', 'wire'),
@@ -76,10 +77,14 @@ def layer(part: str) -> int:
 
 
 def test_every_folder_and_every_module_beside_them_has_one_place() -> None:
-    placed = [part for parts in LAYERS for part in parts]
-    assert len(placed) == len(set(placed))
-    assert set(PARTS) <= set(placed)
-    assert set(placed) - set(PARTS) <= {'tasks'}
+    assert sorted(part for parts in LAYERS for part in parts) == PARTS
+
+
+def test_the_page_shows_the_same_layers() -> None:
+    page = (PACKAGE.parent / 'docs/architecture.md').read_text()
+    rows = re.findall(r'^\| \d+ \| (.*?) \|', page, re.MULTILINE)
+    shown = [sorted(re.findall(r'`(\w+)(?:/|\.py)`', row)) for row in rows]
+    assert shown == [sorted(parts) for parts in reversed(LAYERS)]
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 from scene import Scene
 
-from shadowtutor_ros.video import (
-    Capture,
-    Frame,
-    FrameReader,
-    ImageFolder,
-    VideoError,
-    VideoWriter,
-)
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.video import Capture, FrameReader, ImageFolder, VideoError, VideoWriter
 
 
 def test_an_image_folder_in_order(scene: Scene) -> None:

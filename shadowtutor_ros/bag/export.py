@@ -16,8 +16,9 @@ from shadowtutor_ros.bag.output import new_output
 from shadowtutor_ros.bag.reader import BagSource
 from shadowtutor_ros.bag.storage import Bag, BagError, Topic
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.video import Frame, VideoWriter
+from shadowtutor_ros.video import VideoWriter
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.pixels import MONO8
 

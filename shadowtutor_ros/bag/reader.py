@@ -11,7 +11,8 @@ import numpy as np
 
 from shadowtutor_ros.bag.images import frame_of
 from shadowtutor_ros.bag.storage import Bag, BagError, COMPRESSED_IMAGE, IMAGE, Topic
-from shadowtutor_ros.video import DEFAULT_FPS, Frame
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.video import DEFAULT_FPS
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.pixels import MONO8
 

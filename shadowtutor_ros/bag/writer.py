@@ -22,7 +22,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from shadowtutor_ros.bag.images import check_label_map
 from shadowtutor_ros.bag.output import new_output
 from shadowtutor_ros.bag.storage import BagError, COMPRESSED_IMAGE, IMAGE, TYPES
-from shadowtutor_ros.video import Frame
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.key_frame import encode_frame, JPEG
 from shadowtutor_ros.wire.pixels import MONO8

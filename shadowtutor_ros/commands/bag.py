@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from shadowtutor_ros.commands.arguments import positive, positive_int
 
 if TYPE_CHECKING:
-    from shadowtutor_ros.video import Frame
+    from shadowtutor_ros.frame import Frame
 
 DEFAULT_CLASSES = 'lvs8'
 

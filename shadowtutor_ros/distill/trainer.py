@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL, parameters_of, PARTIAL
-from shadowtutor_ros.model.student import Frame, Student
+from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.teacher.protocol import Labelling
 
 OnStep = Callable[[int, float, float], None]

@@ -8,8 +8,8 @@ import hashlib
 import itertools
 from pathlib import Path
 
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.sources import open_source
-from shadowtutor_ros.video import Frame
 
 
 class Clip:

@@ -9,7 +9,8 @@ import time
 from shadowtutor_ros.evaluation.bounds import Measured
 from shadowtutor_ros.evaluation.run import local_loop, RunError
 from shadowtutor_ros.evaluation.setting import Setting
-from shadowtutor_ros.model.student import Frame, Student
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.teacher.protocol import Teacher
 
 

@@ -16,7 +16,8 @@ from shadowtutor_ros.evaluation.clip import resample
 from shadowtutor_ros.evaluation.labels import LabelledClip
 from shadowtutor_ros.evaluation.record import FrameRecord
 from shadowtutor_ros.evaluation.setting import NAIVE, Setting, WILD
-from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LocalLink
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings

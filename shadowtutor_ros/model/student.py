@@ -15,24 +15,19 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.frame import BadFrame, check_frame, Frame
 from shadowtutor_ros.model.engine import AnswerGraph
 from shadowtutor_ros.model.groups import FULL, GROUPS, parameters_of, Shapes, shapes_of
 from shadowtutor_ros.model.protocol import Network
 from shadowtutor_ros.model.table import create_network, SHADOWTUTOR
 from shadowtutor_ros.tasks.table import SEGMENTATION, task_named
 
-Frame = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 
 MEAN = (103.53, 116.28, 123.675)
 STD = (1.0, 1.0, 1.0)
 MAX_CLASSES = 256  # a mask holds uint8 class ids
 MAX_CONFIGURATION = 4096  # bytes of JSON: what GetStudent.srv carries
-
-
-class BadFrame(ShadowTutorError, ValueError):
-    """The array is not a BGR image of at least one pixel, or of a size that no network takes."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +71,6 @@ class StudentInfo:
         Raise UnknownArchitecture or BadConfiguration.
         """
         return create_network(self.architecture, self.configuration, len(self.class_names))
-
-
-def check_frame(frame: Frame) -> None:
-    """Raise BadFrame unless ``frame`` is a BGR uint8 HxWx3 array with pixels."""
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
-        raise BadFrame(f'expected a BGR uint8 image HxWx3 with H, W >= 1, '
-                       f'got {frame.dtype} {frame.shape}')
 
 
 class Student:

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from shadowtutor_ros.model.student import Frame, StudentInfo
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes.mask_topics import MaskTopics
+from shadowtutor_ros.tasks.table import SEGMENTATION
 
 
 class AnswerTopics(Protocol):
@@ -23,4 +25,4 @@ class AnswerTopics(Protocol):
         ...
 
 
-ANSWER_TOPICS: Mapping[str, Callable[[Node], AnswerTopics]] = {'segmentation': MaskTopics}
+ANSWER_TOPICS: Mapping[str, Callable[[Node], AnswerTopics]] = {SEGMENTATION: MaskTopics}

@@ -7,7 +7,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from shadowtutor_ros.model.student import Frame, Mask, StudentInfo
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import Mask, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.overlay import overlay

@@ -13,13 +13,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.srv import Pause, Seek, Step
 
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.toolkit.parameters import declare, Parameter, ParameterError
 from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
 from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.playback import Playback, PlaybackError
 from shadowtutor_ros.sources import open_source
-from shadowtutor_ros.video import Frame, FrameReader
+from shadowtutor_ros.video import FrameReader
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
 from shadowtutor_ros.wire.key_frame import JPEG
 from shadowtutor_ros.wire.messages import header_to_msg, stamp_from_msg, stamp_to_msg

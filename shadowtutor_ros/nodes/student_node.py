@@ -16,10 +16,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import StudentStatus
 import torch
 
+from shadowtutor_ros.frame import BadFrame
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.engine import pick_precision
-from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics

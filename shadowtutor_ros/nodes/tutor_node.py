@@ -13,9 +13,10 @@ import torch
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import pick_device
-from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics

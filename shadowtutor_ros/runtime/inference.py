@@ -9,7 +9,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from shadowtutor_ros.model.student import Frame, Mask, Student
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import Mask, Student
 
 
 class Inference(Protocol):

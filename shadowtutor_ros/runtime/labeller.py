@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shadowtutor_ros.model.student import Frame
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.teacher.protocol import Labelling, Teacher
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Lesson, OnStep, Trainer
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL
-from shadowtutor_ros.model.student import Frame, Mask, Student
+from shadowtutor_ros.model.student import Mask, Student
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.encoder import Draft, Encoder, exact, intra, WeightSettings
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate

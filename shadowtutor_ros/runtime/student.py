@@ -9,7 +9,8 @@ import time
 
 import torch
 
-from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
 from shadowtutor_ros.runtime.link import Link, LinkFailure
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy

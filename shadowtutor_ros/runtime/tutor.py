@@ -13,7 +13,8 @@ import threading
 import time
 
 from shadowtutor_ros.distill.settings import DistillSettings
-from shadowtutor_ros.model.student import Frame, Mask, Student, StudentInfo
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.labeller import Labeller, StampedFrame
 from shadowtutor_ros.runtime.stream import FirstStudent, Running, Stream
 from shadowtutor_ros.schedule.turns import Superseded, Turns

@@ -10,12 +10,10 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.image_header import BadHeader, jpeg_size, png_size
 from shadowtutor_ros.wire.errors import BadKeyFrame
-
-Frame = NDArray[np.uint8]
 
 JPEG = 'jpeg'
 PNG = 'png'

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Lesson, Trainer
+from shadowtutor_ros.frame import BadFrame
 from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
 from shadowtutor_ros.model.network import StudentNet
-from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.tasks.protocol import BadLabelling
 from shadowtutor_ros.tasks.segmentation.loss import distillation_loss, pixel_weights
 from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks

@@ -13,10 +13,11 @@ from small_net import SmallNet
 import torch
 from torch import Tensor
 
+from shadowtutor_ros.frame import BadFrame, check_frame
 from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
 from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.protocol import SizeLimits
-from shadowtutor_ros.model.student import BadFrame, check_frame, Student, StudentInfo
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.model.table import ARCHITECTURES, BadConfiguration, UnknownArchitecture
 from shadowtutor_ros.tasks.segmentation.task import Segmentation
 from shadowtutor_ros.tasks.table import TASKS, UnknownTask

@@ -12,8 +12,9 @@ from runtime.elsewhere import Elsewhere
 from scene import Scene
 import torch
 
+from shadowtutor_ros.frame import BadFrame
 from shadowtutor_ros.model.groups import FULL
-from shadowtutor_ros.model.student import BadFrame, Mask, Student, StudentInfo
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
 
 

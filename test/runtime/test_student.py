@@ -11,8 +11,9 @@ import torch
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.frame import BadFrame
 from shadowtutor_ros.model.groups import FULL, PARTIAL
-from shadowtutor_ros.model.student import BadFrame, Student, StudentInfo
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.link import Link, LinkFailure, LocalLink, Reply
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
