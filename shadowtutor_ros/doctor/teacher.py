@@ -60,7 +60,7 @@ def weights(path: str, name: str = '') -> Finding:
     except ShadowTutorError as error:
         return Finding(PROBLEM, what, str(error), start(
             'tutor', teacher='yolo', teacher_weights=_FETCHED) if name == 'yolo' else
-            'see README.md, Teachers: what teacher_weights may be')
+            'see README.md, Teachers: what teacher_weights may be; --teacher says whose they are')
     return Finding(OK, what, f'{path} can be read')
 
 

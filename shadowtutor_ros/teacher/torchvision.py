@@ -69,11 +69,14 @@ def labelling_of(
     """
     Return the labelling of one torchvision detection.
 
-    ``categories`` names its 91 label numbers; ``masks`` is Nx1xHxW probabilities.
+    ``categories`` names its 91 label numbers, ten of which COCO left out: they are no objects.
+    ``masks`` is Nx1xHxW probabilities.
     """
     coco = {name: index for index, name in enumerate(COCO_NAMES)}
-    ids = np.array([coco[categories[label]] for label in output['labels'].tolist()], np.int64)
+    names = [categories[label] for label in output['labels'].tolist()]
+    kept = [index for index, name in enumerate(names) if name in coco]
+    ids = np.array([coco[names[index]] for index in kept], np.int64)
     masks = output['masks'][:, 0]
-    return paint(lambda index: (masks[index] > 0.5).cpu().numpy(), ids,
-                 output['scores'].cpu().numpy(), output['boxes'].cpu().numpy(), classes,
-                 (masks.shape[1], masks.shape[2]))
+    return paint(lambda index: (masks[kept[index]] > 0.5).cpu().numpy(), ids,
+                 output['scores'][kept].cpu().numpy(), output['boxes'][kept].cpu().numpy(),
+                 classes, (masks.shape[1], masks.shape[2]))

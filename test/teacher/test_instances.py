@@ -74,10 +74,23 @@ def test_detectron2s_instances(classes: ClassSet) -> None:
     assert detectron2.labelling_of(instances, classes).class_ids.tolist() == EXPECTED
 
 
+CATEGORIES = ['__background__', 'person', 'bicycle', 'car', 'N/A', 'chair']
+
+
+def detections(labels: list[int]) -> dict[str, torch.Tensor]:
+    return {'masks': torch.from_numpy(MASKS)[:, None].float() * 0.8,
+            'labels': torch.tensor(labels), 'scores': torch.from_numpy(SCORES),
+            'boxes': torch.from_numpy(BOXES)}
+
+
 def test_torchvisions_detections(classes: ClassSet) -> None:
-    categories = ['__background__', 'person', 'bicycle', 'car', 'N/A', 'chair']
-    output = {'masks': torch.from_numpy(MASKS)[:, None].float() * 0.8,
-              'labels': torch.tensor([1, 3, 5]), 'scores': torch.from_numpy(SCORES),
-              'boxes': torch.from_numpy(BOXES)}
-    labelling = torchvision.labelling_of(output, categories, classes)
+    labelling = torchvision.labelling_of(detections([1, 3, 5]), CATEGORIES, classes)
     assert labelling.class_ids.tolist() == EXPECTED
+
+
+def test_a_number_of_torchvision_without_a_class_is_no_object(classes: ClassSet) -> None:
+    labelling = torchvision.labelling_of(detections([4, 3, 4]), CATEGORIES, classes)
+    assert labelling.class_ids.tolist() == [[8] * 4, [2] * 4, [2] * 4, [8] * 4]
+    assert labelling.boxes.tolist() == BOXES[[1]].tolist()
+    none = torchvision.labelling_of(detections([4, 4, 4]), CATEGORIES, classes)
+    assert none.boxes.shape == (0, 4)
