@@ -12,6 +12,7 @@ from rclpy.parameter import Parameter as RosParameter
 import yaml
 
 from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.nodes import student_node
 from shadowtutor_ros.nodes.dashboard_node import DASHBOARD_PARAMETERS
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
@@ -48,8 +49,9 @@ def test_files_and_page_are_what_the_script_writes() -> None:
 
 def test_there_are_few_parameters_and_each_is_used() -> None:
     assert len({p for table in TABLES.values() for p in table}) <= 60
-    nodes = Path(declare.__code__.co_filename).parent
-    code = ''.join(path.read_text() for path in (*nodes.glob('*_node.py'), nodes / 'managed.py'))
+    nodes = Path(student_node.__file__).parent
+    code = ''.join(path.read_text() for path in (
+        *nodes.glob('*_node.py'), nodes / 'toolkit/managed.py'))
     for name in {p.name for table in TABLES.values() for p in table}:
         used = code.count(f"'{name}'") - code.count(f"Parameter('{name}'")
         assert used, name
