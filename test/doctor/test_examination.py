@@ -50,7 +50,7 @@ def test_without_the_packages_of_a_teacher_the_rest_is_still_checked(
     monkeypatch.setitem(sys.modules, 'shadowtutor_ros.teacher.factory', None)
     found = {finding.what: finding for finding in examine(SERVER)}
     assert found['teacher'].level == SKIPPED
-    assert found['ROS'].level in LEVELS
+    assert found['RMW'].level in LEVELS
 
 
 def test_a_check_that_fails_unexpectedly_stops_none_of_the_others(
