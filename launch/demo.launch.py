@@ -15,7 +15,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('teacher', default_value='yolo',
                               description='detectron2, torchvision, yolo or labels'),
         DeclareLaunchArgument('teacher_weights', default_value='',
-                              description='Weights of yolo, or the label maps of labels'),
+                              description='A local weight file; for labels their path'),
         DeclareLaunchArgument('goal_timeout', default_value='60.0',
                               description='Seconds until a key frame without an answer has '
                                           'failed; without a GPU the first takes long'),

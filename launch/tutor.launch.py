@@ -29,7 +29,7 @@ def generate_launch_description() -> LaunchDescription:
                               description='detectron2, torchvision, yolo or labels; '
                                           'empty: what params_file says, else detectron2'),
         DeclareLaunchArgument('teacher_weights', default_value='',
-                              description='Weights of yolo, or the label maps of labels'),
+                              description='A local weight file; for labels their path'),
         OpaqueFunction(function=tutor),
         Node(package='shadowtutor_ros', executable='dashboard_node', name='dashboard',
              output='screen', condition=IfCondition(LaunchConfiguration('dashboard')),
