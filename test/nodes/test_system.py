@@ -14,7 +14,7 @@ import pytest
 from robots import wait_until
 from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.msg import ClassMap, Lesson, StudentStatus, TutorStatus
-from system import START, System
+from system import CAMERA, START, System
 import torch
 import yaml
 
@@ -146,6 +146,28 @@ def test_robots_of_one_name_share_no_topic_for_pieces(system: System) -> None:
             node.count_publishers(name), node.count_subscribers(name)) == (1, 1), START)
     log = system.logs / 'student_node.log'  # of both
     wait_until(lambda: log.read_text().count('another node is named /student') == 2, START)
+
+
+def test_a_second_robot_of_a_stream_is_refused_and_says_why(system: System) -> None:
+    system.tutor(teacher_weights=system.endless_labels())
+    system.student(min_stride=2, max_stride=4)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    before = system.wait(lambda s: s.updates_applied >= 1)
+
+    statuses: queue.Queue[StudentStatus] = queue.Queue()
+    system.collector._node.create_subscription(
+        StudentStatus, '/second/student/status', statuses.put, STATE)
+    system._start('student_node', {'stream_id': 'test', 'threads': 1, 'status_period': 0.1},
+                  {'image': CAMERA, '__ns': '/second'})
+    while 'belongs to another robot' not in (status := statuses.get(timeout=START)).detail:
+        pass
+    assert status.detail.startswith('first student refused: StreamTaken')
+    assert status.state == StudentStatus.WAITING
+    assert 'belongs to another robot' in (system.logs / 'student_node.log').read_text()
+    system.wait(lambda s: s.updates_applied >= before.updates_applied + 3)
+    assert system.collector.status is not None
+    assert system.collector.status.failures == 0
 
 
 def test_a_student_with_a_checkpoint_needs_no_tutor(

@@ -106,6 +106,16 @@ def robot(server: Node, info: StudentInfo) -> Iterator[Robot]:
     server.destroy_node()
 
 
+@pytest.fixture
+def tutor(robot: Robot) -> Iterator[PieceChannel]:
+    """The tutor's end of the channel."""
+    channel_node = ChannelNode(robot.node)
+    channel = PieceChannel(channel_node.node, '/channel', DOWN, UP, 1000)
+    yield channel
+    channel.close()
+    channel_node.close()
+
+
 def test_while_pieces_come_the_tutor_is_not_asked_again(
     robot: Robot, server: Node, update: StudentUpdate,
 ) -> None:
@@ -136,7 +146,9 @@ def test_a_request_of_which_nothing_comes_is_lost(robot: Robot) -> None:
     first.close()
 
 
-def test_who_is_refused_says_why_and_asks_again(robot: Robot, update: StudentUpdate) -> None:
+def test_who_is_refused_says_why_and_asks_again(
+    robot: Robot, tutor: PieceChannel, update: StudentUpdate,
+) -> None:
     accept = robot.answer
 
     def refuse(response: GetStudent.Response) -> None:
@@ -144,21 +156,17 @@ def test_who_is_refused_says_why_and_asks_again(robot: Robot, update: StudentUpd
         robot.answer = accept
 
     robot.answer = refuse
-    tutor = ChannelNode(robot.node)
-    channel = PieceChannel(tutor.node, '/channel', DOWN, UP, 1000)
     first = robot.ask(TIMEOUT)
     assert robot.refusals.get(timeout=TIMEOUT) == 'StreamTaken: it belongs to another robot'
-    channel.send(update_to_bytes(update), transfer=TRANSFER)
-    assert robot.students.get(timeout=TIMEOUT) == update
+    tutor.send(update_to_bytes(update), transfer=TRANSFER)
+    assert robot.students.get(timeout=TIMEOUT).weights == update.weights
     assert len(robot.requests) == 2
     first.close()
-    channel.close()
-    tutor.close()
 
 
 @pytest.mark.parametrize('error', [StaleUpdate('old'), RuntimeError('CUDA error')], ids=repr)
 def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
-    robot: Robot, update: StudentUpdate, error: Exception,
+    robot: Robot, tutor: PieceChannel, update: StudentUpdate, error: Exception,
 ) -> None:
     failed = threading.Event()
     robot.node.on_failed = failed.set
@@ -167,10 +175,8 @@ def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
         raise error
 
     robot.take = take
-    tutor = ChannelNode(robot.node)
-    channel = PieceChannel(tutor.node, '/channel', DOWN, UP, 1000)
     first = robot.ask(TIMEOUT)
-    channel.send(update_to_bytes(update), transfer=TRANSFER)
+    tutor.send(update_to_bytes(update), transfer=TRANSFER)
     if isinstance(error, StaleUpdate):
         assert robot.refusals.get(timeout=TIMEOUT) == 'old'
         assert not failed.is_set()
@@ -178,5 +184,3 @@ def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
         assert failed.wait(TIMEOUT)
         assert robot.refusals.empty()
     first.close()
-    channel.close()
-    tutor.close()
