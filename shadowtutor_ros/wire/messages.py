@@ -78,6 +78,7 @@ def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFra
     """Return the key frame of an action goal; ``data`` is the image that came in pieces."""
     return KeyFrame(
         stream_id=goal.stream_id,
+        robot=goal.robot,
         sequence=goal.sequence,
         session_id=goal.session_id,
         student_version=goal.student_version,
