@@ -92,7 +92,7 @@ class FleetWatch:
         try:
             check_sizes(data, message)
             msg = deserialize_message(data, message)
-        except (BadCdr, RuntimeError, ValueError) as error:
+        except (BadCdr, RuntimeError) as error:
             self._node.get_logger().warning(
                 f'{message.__name__} refused: {error}', throttle_duration_sec=5.0)
             return

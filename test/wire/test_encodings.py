@@ -72,8 +72,8 @@ def test_a_new_encoding_is_one_class_and_one_row(monkeypatch: pytest.MonkeyPatch
     trained = {name: tensor + 0.25 for name, tensor in running.items()}
     weights = next(WEIGHT_ENCODINGS['halves'].encode(trained, running, {}, 1.0))
     update = StudentUpdate('robot', 1, 0, '', student.layout_hash, PARTIAL, 7, 3, 4, weights)
-    decoded = verify_update(update, student.weights, 7, 3)
+    decoded = verify_update(update, student, 7, 3)
     for name, tensor in trained.items():
         torch.testing.assert_close(decoded[name], tensor)
     with pytest.raises(StaleUpdate, match='is a difference to version 2'):
-        verify_update(replace(update, base_version=2), student.weights, 7, 3)
+        verify_update(replace(update, base_version=2), student, 7, 3)
