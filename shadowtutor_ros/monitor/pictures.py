@@ -98,7 +98,7 @@ def paint(last: LessonView, serial: int) -> Pictures:
     try:
         jpegs = {kind: encode_frame(picture, JPEG, _QUALITY).data
                  for kind, picture in zip(KINDS, pictures)}
-    except ValueError as error:
+    except BadKeyFrame as error:
         raise BadLesson(str(error)) from error
     found = [index for index in np.union1d(label, mask) if index < len(colours) - 1]
     return Pictures(serial, jpegs, tuple(

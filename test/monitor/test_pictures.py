@@ -62,6 +62,10 @@ def test_label_and_mask_are_painted_over_the_key_frame(scene: Scene, last: Lesso
 def test_what_is_wrong_with_an_image_is_named(
     scene: Scene, last: LessonView,
 ) -> None:
+    png = cv2.imencode('.png', scene.frames[0])[1].tobytes()
+    says_4_gib = array('B', png.replace(png[33:37], b'\xff' * 4, 1))  # its first chunk of pixels
+    large = picture('raw; bgr8; 3001x3000', b'')
+    long = picture('raw; bgr8; 65501x1', array('B', bytes(3 * 65_501)))
     small = array('B', cv2.imencode('.jpeg', scene.frames[0][:48, :64])[1].tobytes())
     for bad, message in (
         (with_fields(last, key_frame=picture('jpeg', b'<b>')), 'key frame: .*jpeg'),
@@ -69,6 +73,10 @@ def test_what_is_wrong_with_an_image_is_named(
         (with_fields(last, mask=picture('bmp', last.lesson.mask.data)), 'mask: .*bmp'),
         (with_fields(last, key_frame=picture('jpeg', small)),
          'label: expected 48x64 as the key frame, got 96x128'),
+        (with_fields(last, key_frame=picture('png', says_4_gib)), 'key frame: .*4294967295 bytes'),
+        (with_fields(last, label=picture('png', says_4_gib)), 'label: .*4294967295 bytes'),
+        (with_fields(last, key_frame=large), 'key frame: .*expected 1 to 9000000 pixels'),
+        (with_fields(last, key_frame=long, label=long, mask=long), 'jpeg cannot hold'),
         (replace(last, legend=None), '/tutor has not said yet what its classes are'),
     ):
         with pytest.raises(BadLesson, match=message):
