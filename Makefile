@@ -6,6 +6,7 @@ RUN := scripts/in_env.sh
 VIDEO ?=
 FRAMES ?= 200
 OUT ?= demo_out
+WORKERS ?= 4
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +20,8 @@ env: .venv/ready  ## Make the environment .venv (ROS_DISTRO set: over that ROS, 
 demo: env  ## A robot and a tutor on a real video: make demo [VIDEO=path] [FRAMES=200] [OUT=demo_out]
 	$(RUN) python -m shadowtutor_ros.cli demo --frames $(FRAMES) --out $(OUT) $(if $(VIDEO),--video '$(VIDEO)')
 
-test: env lint  ## Lint, type-check and run all tests
-	$(RUN) python -m pytest
+test: env lint  ## Lint, type-check and run all tests: make test [WORKERS=4]
+	$(RUN) python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: env  ## ruff and mypy
 	$(RUN) ruff check .

@@ -84,7 +84,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.argv[:] = arguments
-    sys.modules.pop(arguments[0])
+    sys.modules.pop(arguments[0], None)
     runpy.run_module(arguments[0], run_name='__main__', alter_sys=True)
 
 
