@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from action_msgs.msg import GoalStatus
+import numpy as np
 import pytest
 import rclpy
 from rclpy.action import ActionClient
@@ -63,7 +64,7 @@ def robot(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[Robot]:
     tutor = NodeProcess('tutor_node', {
         'teacher': 'labels', 'teacher_weights': str(scene.label_maps), 'threads': 1,
         'max_updates': 2, 'cold_start_updates': 2, 'cold_start_group': PARTIAL,
-        'max_streams': 1}, tmp_path / 'tutor.log')
+        'max_streams': 1, 'max_pixels': 20000}, tmp_path / 'tutor.log')
     robot = Robot(domain_id)
     with tutor:
         assert robot.distill.wait_for_server(TIMEOUT)
@@ -89,6 +90,11 @@ def test_a_robot_is_served_whatever_it_sends(
     assert result.status == GoalStatus.STATUS_ABORTED
     assert 'BadKeyFrame' in result.result.message
     assert 'truncated' in result.result.message
+
+    large = encode_frame(np.zeros((200, 101, 3), np.uint8), 'jpeg')
+    result = robot.teach(replace(good, encoded=large))
+    assert result.status == GoalStatus.STATUS_ABORTED
+    assert '200x101: expected 1 to 20000 pixels' in result.result.message
 
     result = robot.teach(replace(good, stamp=10**12))
     assert result.status == GoalStatus.STATUS_ABORTED

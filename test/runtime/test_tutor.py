@@ -80,6 +80,17 @@ def test_a_truncated_key_frame_is_refused_and_the_next_one_works(
     assert tutor.distill(good).steps > 0
 
 
+def test_a_key_frame_of_too_many_pixels_is_refused_before_the_teacher_sees_it(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
+    tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(DISTILL, max_pixels=96 * 128))
+    large = encode_frame(np.zeros((96, 129, 3), np.uint8), 'jpeg')
+    with pytest.raises(BadKeyFrame, match='96x129: expected 1 to 12288 pixels'):
+        tutor.distill(replace(key_frame(scene), encoded=large))
+    assert tutor.distill(key_frame(scene)).steps > 0
+
+
 def test_streams_are_capped_and_idle_ones_make_room(
     scene: Scene, classes: ClassSet, info: StudentInfo,
 ) -> None:
