@@ -119,11 +119,6 @@ class PieceChannel:
             self._expected = _Expected(transfer, on_payload, on_progress or _nothing)
         self._deliver()
 
-    def expects(self, transfer: int) -> bool:
-        """Say whether the payload is still awaited."""
-        with self._changed:
-            return self._expected is not None and self._expected.transfer == transfer
-
     def close(self) -> None:
         """End sending and receiving."""
         with self._changed:
