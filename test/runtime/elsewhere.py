@@ -18,12 +18,14 @@ class Elsewhere:
 
     def __init__(self, student: Student) -> None:
         self.go = threading.Event()
+        self.frames = 0
         self.versions: list[int] = []
         self._student, self._copy = student, student.clone()
         self._thread = ThreadPoolExecutor(1)
         self._thread.submit(self.go.wait)
 
     def submit(self, frame: Frame) -> Future[Mask]:
+        self.frames += 1
         return self._thread.submit(self._copy.segment, frame)
 
     def load(self, tensors: Mapping[str, Tensor], version: int) -> None:

@@ -272,6 +272,7 @@ def test_the_loop_asks_its_inference(
         np.testing.assert_array_equal(here, there)
         for loop in loops:
             loop.settle()
+    assert inference.frames == 12
     assert len(inference.versions) == loops[1].counters.updates_applied > 2
     assert inference.versions[-1] == loops[1].version
     inference.close()
