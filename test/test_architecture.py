@@ -2,6 +2,7 @@
 """Imports go down the figure of docs/architecture.md, in no circle, and ROS stays in its place."""
 
 import ast
+from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -90,6 +91,13 @@ def test_the_page_shows_the_same_layers() -> None:
 
 def test_no_module_imports_itself_by_a_detour() -> None:
     TopologicalSorter({name: ours(path) for name, path in FILES.items()}).prepare()
+
+
+def test_a_name_means_one_class() -> None:
+    names = Counter(node.name for path in FILES.values()
+                    for node in ast.walk(ast.parse(path.read_text()))
+                    if isinstance(node, ast.ClassDef) and not node.name.startswith('_'))
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_no_module_is_long() -> None:

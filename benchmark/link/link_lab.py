@@ -22,7 +22,7 @@ from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.harness.netlab import NetLab, SIDES
 from shadowtutor_ros.harness.processes import ProcessDied
-from shadowtutor_ros.harness.stream import Stream, StreamError
+from shadowtutor_ros.harness.trial import Trial, TrialError
 from shadowtutor_ros.harness.two_machines import Live, TwoMachines
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
@@ -82,7 +82,7 @@ def measure(ask: Ask, settings: Settings, logs: Path) -> Row:
                 run.go_through_an_outage()
             else:
                 run.send_key_frames()
-    except (StreamError, ProcessDied) as error:
+    except (TrialError, ProcessDied) as error:
         row.note = ' '.join(f'{row.note} {error}'.split())
     return row
 
@@ -109,7 +109,7 @@ class _Run:
         with self._student(self._dense(), None) as live:
             if live.wait_for(lambda status: status['updates_applied'] >= _BEFORE_THE_OUTAGE,
                              self.ask.seconds) is None:
-                raise StreamError(f'no {_BEFORE_THE_OUTAGE} updates before the outage')
+                raise TrialError(f'no {_BEFORE_THE_OUTAGE} updates before the outage')
             self.lab.cut()
             live.wait_for(lambda status: False, OUTAGE_SECONDS)
             healed = self._spoil()
@@ -125,11 +125,11 @@ class _Run:
         fps = self.settings.miou_fps or labelled.clip.fps
         masks = self.scratch / 'masks'
         masks.mkdir()
-        stream = Stream(
+        trial = Trial(
             labelled.clip.path, fps, labelled.count,
             {'teacher': 'labels', 'teacher_weights': labelled.labels.version, 'labels_fps': fps,
              'classes': CLASSES}, {**_PRODUCT, **self.settings.student})
-        with self._student(stream, masks) as live:
+        with self._student(trial, masks) as live:
             live.wait_for(_standstill(_VIDEO_IS_OVER + 2 / fps), self.ask.seconds)
         shown = {round(int(path.stem) * fps * 1e-9): path for path in masks.glob('*.png')}
         self.row.frames = labelled.count
@@ -141,11 +141,11 @@ class _Run:
             lambda index: labelled.label(index).class_ids, labelled.count, _background())
 
     @contextmanager
-    def _student(self, stream: Stream, masks: Path | None) -> Iterator[Live]:
+    def _student(self, trial: Trial, masks: Path | None) -> Iterator[Live]:
         """Start everything over the bad link; count what happens once the camera runs."""
         self._spoil()
         machines = TwoMachines(self.lab, self.settings.profiles[self.ask.profile])
-        with machines.live(stream, self.logs, masks) as live:
+        with machines.live(trial, self.logs, masks) as live:
             self._start(live)
             before, first = self._bytes_sent(), len(live.statuses) - 1
             live.start_camera()
@@ -165,7 +165,7 @@ class _Run:
         self.row.note = f'no weights within {seconds:g} s, got them over a healed link'
         self.lab.lose(0)
         if live.wait_for(_runs, seconds) is None:
-            raise StreamError(f'and not there within {seconds:g} s; see {self.logs}')
+            raise TrialError(f'and not there within {seconds:g} s; see {self.logs}')
         self._spoil()
 
     def _spoil(self) -> float:
@@ -179,11 +179,11 @@ class _Run:
     def _bytes_sent(self) -> int:
         return sum(self.lab.bytes_sent(side) for side in SIDES)
 
-    def _dense(self) -> Stream:
+    def _dense(self) -> Trial:
         """Return the small video, with key frames as close as they can be."""
         video, label = small_video(
             self.settings.video, self.settings.key_frame_bytes, self.scratch)
-        return Stream(
+        return Trial(
             video, self.settings.fps, 0,
             {'teacher': 'labels', 'teacher_weights': str(label), 'labels_fps': 0.001,
              'classes': CLASSES, **_ONE_STEP}, {**_PRODUCT, **_DENSE, **self.settings.student})

@@ -20,7 +20,7 @@ from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
 from shadowtutor_ros.evaluation.run import Run, run_in_process
 from shadowtutor_ros.evaluation.setting import load_setting
 from shadowtutor_ros.evaluation.summary import RunSummary, summarise
-from shadowtutor_ros.harness.stream import run_stream, Stream, Streamed
+from shadowtutor_ros.harness.trial import run_trial, Trial, TrialResult
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
@@ -45,7 +45,7 @@ def run_demo(settings: DemoSettings) -> Summary:
     """
     Run the demo and write ``summary.json``, ``overlay.mp4``, ``frame.png`` and ``miou.png``.
 
-    Raise StreamError, ProcessDied, AssetError, TeacherError or VideoError.
+    Raise TrialError, ProcessDied, AssetError, TeacherError or VideoError.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     video = settings.video or clip()
@@ -58,13 +58,13 @@ def run_demo(settings: DemoSettings) -> Summary:
     naive, naive_jpeg = (_figures(_alone(name, labelled, classes), labelled, classes)
                          for name in ('naive', 'naive-jpeg'))
 
-    stream = Stream(video, source.fps, labelled.count, tutor={
+    trial = Trial(video, source.fps, labelled.count, tutor={
         'teacher': 'yolo', 'teacher_weights': str(weights), 'classes': _CLASSES, 'seed': _SEED})
     print('starts tutor and student ...', flush=True)
-    miou, streamed = _watch(stream, settings.out, labelled, classes)
+    miou, result = _watch(trial, settings.out, labelled, classes)
     plot_miou(settings.out / 'miou.png', f'{video.name}: student against {teacher.name}',
-              miou, [record.miou for record in wild.records], streamed.key_frames(source.fps))
-    status, count = streamed.last, labelled.count
+              miou, [record.miou for record in wild.records], result.key_frames(source.fps))
+    status, count = result.last, labelled.count
     answered = max(1, status.updates_applied)  # the last key frame may still be under way
     summary = Summary(
         video=video.name, teacher=teacher.name, frames=count,
@@ -76,7 +76,7 @@ def run_demo(settings: DemoSettings) -> Summary:
         bytes_per_frame=(status.bytes_up + status.bytes_down) / count,
         naive_raw_bytes_per_frame=naive.bytes_per_key_frame,
         naive_jpeg_bytes_per_frame=naive_jpeg.bytes_per_key_frame,
-        fps=count / streamed.seconds, failures=status.failures)
+        fps=count / result.seconds, failures=status.failures)
     summary.write(settings.out / 'summary.json')
     return summary
 
@@ -94,12 +94,12 @@ def _figures(run: Run, labelled: LabelledClip, classes: ClassSet) -> RunSummary:
 
 
 def _watch(
-    stream: Stream, out: Path, labelled: LabelledClip, classes: ClassSet,
-) -> tuple[list[float], Streamed]:
+    trial: Trial, out: Path, labelled: LabelledClip, classes: ClassSet,
+) -> tuple[list[float], TrialResult]:
     """Run the nodes; return every frame's mIoU and write the side-by-side video."""
     miou: list[float] = []
     frames = iter(labelled.clip)
-    with VideoWriter(out / 'overlay.mp4', stream.fps) as writer, \
+    with VideoWriter(out / 'overlay.mp4', trial.fps) as writer, \
             tqdm(total=labelled.count, desc='student over DDS', unit='frame') as bar:
 
         def on_mask(index: int, mask: NDArray[np.uint8], key_frames: int) -> None:
@@ -114,5 +114,5 @@ def _watch(
             bar.set_postfix_str(f'mIoU {100 * np.mean(miou):.1f} %, '
                                 f'key frames {100 * key_frames / len(miou):.1f} %', refresh=False)
 
-        streamed = run_stream(stream, out / 'logs', on_mask)
-    return miou, streamed
+        result = run_trial(trial, out / 'logs', on_mask)
+    return miou, result

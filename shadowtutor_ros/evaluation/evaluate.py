@@ -60,7 +60,7 @@ def evaluate(evaluation: Evaluation) -> Results:
     """
     Label all clips, run all settings and write ``summary.json`` and ``runs/``.
 
-    Raise VideoError, TeacherError or RunError, and over ROS StreamError or ProcessDied.
+    Raise VideoError, TeacherError or RunError, and over ROS TrialError or ProcessDied.
     """
     store = RunStore(evaluation.out / 'runs', evaluation.classes.names)
     labelled = {clip.name: label_clip(clip, evaluation.teacher_of(clip), evaluation.classes)

@@ -16,7 +16,7 @@ from shadowtutor_ros.evaluation.labels import LabelledClip
 from shadowtutor_ros.evaluation.record import FrameRecord
 from shadowtutor_ros.evaluation.run import judge, OnFrame, Run, RunError
 from shadowtutor_ros.evaluation.setting import DISTILL, Setting
-from shadowtutor_ros.harness.stream import run_stream, Stream
+from shadowtutor_ros.harness.trial import run_trial, Trial
 from shadowtutor_ros.harness.two_machines import TwoMachines
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
@@ -42,7 +42,7 @@ def run_over_ros(
 
     ``info`` is the tutor's first student's.
 
-    Raise RunError when a key frame fails or the setting cannot run so, StreamError or
+    Raise RunError when a key frame fails or the setting cannot run so, TrialError or
     ProcessDied when the nodes do.
     """
     if setting.kind != DISTILL or setting.resample_fps:
@@ -58,14 +58,14 @@ def run_over_ros(
             run.masks[index] = mask
         on_frame(index)
 
-    stream = Stream(labelled.clip.path, labelled.clip.fps, labelled.count,
+    trial = Trial(labelled.clip.path, labelled.clip.fps, labelled.count,
                     {**nodes.tutor, **setting.tutor_parameters()}, setting.student_parameters())
-    streamed = run_stream(stream, nodes.logs, on_mask)
-    if streamed.last.failures:
-        raise RunError(f'{labelled.clip.path}: {setting.name}: {streamed.last.failures} key '
-                       f'frames failed: {streamed.last.detail}; see {nodes.logs}')
-    run.seconds = streamed.seconds
-    fill_in(run.records, streamed.statuses, labelled.clip.fps)
+    result = run_trial(trial, nodes.logs, on_mask)
+    if result.last.failures:
+        raise RunError(f'{labelled.clip.path}: {setting.name}: {result.last.failures} key '
+                       f'frames failed: {result.last.detail}; see {nodes.logs}')
+    run.seconds = result.seconds
+    fill_in(run.records, result.statuses, labelled.clip.fps)
     return run
 
 
@@ -73,13 +73,13 @@ def naive_seconds(labelled: LabelledClip, nodes: Nodes) -> float:
     """
     Return the time of the whole clip when every frame goes to the teacher and is waited for.
 
-    Measured over its first frames, at most NAIVE_FRAMES. Raise StreamError or ProcessDied.
+    Measured over its first frames, at most NAIVE_FRAMES. Raise TrialError or ProcessDied.
     """
     teacher = {name: value for name, value in nodes.tutor.items()
                if name in {parameter.name for parameter in TEACHER_PARAMETERS}}
-    stream = Stream(labelled.clip.path, labelled.clip.fps, min(labelled.count, NAIVE_FRAMES),
+    trial = Trial(labelled.clip.path, labelled.clip.fps, min(labelled.count, NAIVE_FRAMES),
                     teacher)
-    return labelled.count / TwoMachines(None).naive(stream, nodes.logs).fps
+    return labelled.count / TwoMachines(None).naive(trial, nodes.logs).fps
 
 
 def fill_in(

@@ -12,7 +12,7 @@ from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.points import latencies, measured_point, point, Sweep
 from shadowtutor_ros.evaluation.setting import load_setting
 from shadowtutor_ros.harness.netlab import NetLab, NetLabUnavailable
-from shadowtutor_ros.harness.stream import Stream, StreamError
+from shadowtutor_ros.harness.trial import Trial, TrialError
 from shadowtutor_ros.harness.two_machines import LinkRun, TwoMachines
 from shadowtutor_ros.video import VideoError
 
@@ -41,7 +41,7 @@ def run_sweep(settings: SweepSettings, say: Callable[[str], None] = print) -> Sw
 
     The label maps are the teacher, so that no teacher's time hides the network's. Where no
     NetLab can be made, the points are the equations' alone and ``note`` says why. ``say`` gets
-    a line per run. Raise VideoError, StreamError, ProcessDied or SweepError.
+    a line per run. Raise VideoError, TrialError, ProcessDied or SweepError.
     """
     experiment = _Experiment(settings, say)
     try:
@@ -67,10 +67,10 @@ class _Experiment:
             'teacher': 'labels', 'teacher_weights': str(settings.labels.resolve()),
             'labels_fps': clip.fps, 'classes': settings.classes}
         frames = clip.expected or settings.frames
-        self._stream = Stream(clip.path, clip.fps, frames,
+        self._trial = Trial(clip.path, clip.fps, frames,
                               {**teacher, **setting.tutor_parameters()},
                               setting.student_parameters())
-        self._offloaded = Stream(clip.path, clip.fps, min(frames, settings.naive_frames), teacher)
+        self._offloaded = Trial(clip.path, clip.fps, min(frames, settings.naive_frames), teacher)
 
     def sweep(self, lab: NetLab | None) -> Sweep:
         """Calibrate without a limit, then measure every point; compute it without a lab."""
@@ -82,20 +82,20 @@ class _Experiment:
                 points.append(point(mbps, measured, naive, self._limits))
                 continue
             lab.shape(mbps)
-            shadow = self._shadow(machines, f'{mbps:g}-mbps/shadow', self._stream)
+            shadow = self._shadow(machines, f'{mbps:g}-mbps/shadow', self._trial)
             points.append(measured_point(
                 mbps, measured, naive, self._limits, shadow,
                 self._naive(machines, f'{mbps:g}-mbps/naive').fps))
-        return Sweep(self._clip.name, self._stream.frames, self._offloaded.frames, measured,
+        return Sweep(self._clip.name, self._trial.frames, self._offloaded.frames, measured,
                      naive, self._limits, tuple(points))
 
     def _calibrate(self, machines: TwoMachines) -> tuple[Measured, Measured]:
         """Return the latencies of ShadowTutor and of naive offloading."""
-        stream = replace(self._stream, frames=min(self._stream.frames, _CALIBRATION_FRAMES))
+        trial = replace(self._trial, frames=min(self._trial.frames, _CALIBRATION_FRAMES))
         quiet = self._shadow(machines, 'calibration/quiet', replace(
-            stream, tutor={**stream.tutor, **_UNTAUGHT}, student={**stream.student, **_ONCE}))
+            trial, tutor={**trial.tutor, **_UNTAUGHT}, student={**trial.student, **_ONCE}))
         times = quiet.seen.times[len(quiet.seen.times) // 4:]  # the only key frame is over
-        taught = self._shadow(machines, 'calibration/shadow', stream)
+        taught = self._shadow(machines, 'calibration/shadow', trial)
         measured = latencies(taught.seen.statuses, (times[-1] - times[0]) / (len(times) - 1))
         cycle = 1 / self._naive(machines, 'calibration/naive').fps
         return measured, replace(
@@ -109,10 +109,10 @@ class _Experiment:
         height, width, channels = frame.shape
         return height * width * (channels + 1)
 
-    def _shadow(self, machines: TwoMachines, name: str, stream: Stream) -> LinkRun:
-        run = machines.shadow(stream, self._logs(name))
+    def _shadow(self, machines: TwoMachines, name: str, trial: Trial) -> LinkRun:
+        run = machines.shadow(trial, self._logs(name))
         if failures := run.seen.statuses[-1]['failures']:
-            raise StreamError(f'{name}: {failures:g} key frames failed, expected none; '
+            raise TrialError(f'{name}: {failures:g} key frames failed, expected none; '
                               f'see {self._logs(name)}')
         self._say(f'{name}: {run.fps:.2f} FPS')
         return run

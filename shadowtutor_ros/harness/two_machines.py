@@ -22,12 +22,12 @@ from shadowtutor_ros.harness.collector import LOSSLESS
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.netlab import NetLab, ROBOT, SERVER, SIDES
 from shadowtutor_ros.harness.processes import NodeProcess
-from shadowtutor_ros.harness.stream import (
+from shadowtutor_ros.harness.trial import (
     camera_process,
     replay_process,
-    Stream,
-    StreamError,
     student_process,
+    Trial,
+    TrialError,
     tutor_process,
 )
 from shadowtutor_ros.harness.watch import Seen
@@ -115,9 +115,9 @@ class TwoMachines:
 
     ``profile`` are the environment variables that choose the DDS profile of all nodes, none of
     which is inherited; None: the one for experiments on bandwidth, ``config/dds/lab.xml``.
-    Every run writes its logs to the folder given with it. All raise StreamError when what they
+    Every run writes its logs to the folder given with it. All raise TrialError when what they
     wait for does not come, ProcessDied when a node ends; ``shadow`` and ``naive`` also raise
-    StreamError when the link's queue drops packets.
+    TrialError when the link's queue drops packets.
     """
 
     def __init__(
@@ -131,19 +131,19 @@ class TwoMachines:
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET' if lab else 'LOCALHOST',
             **(_lab_profile() if profile is None else profile)}
 
-    def shadow(self, stream: Stream, logs: Path) -> LinkRun:
+    def shadow(self, trial: Trial, logs: Path) -> LinkRun:
         """Run the tutor on the server, student and replay on the robot."""
         _empty(logs)
         with self._own_domain(), \
-                tutor_process(stream, logs, self._environment, self._on(SERVER)) as tutor, \
-                student_process(stream, logs, self._environment, self._on(ROBOT)) as student:
-            return self._follow(stream, logs, '/student', ROBOT, (tutor, student))
+                tutor_process(trial, logs, self._environment, self._on(SERVER)) as tutor, \
+                student_process(trial, logs, self._environment, self._on(ROBOT)) as student:
+            return self._follow(trial, logs, '/student', ROBOT, (tutor, student))
 
-    def naive(self, stream: Stream, logs: Path) -> LinkRun:
+    def naive(self, trial: Trial, logs: Path) -> LinkRun:
         """
         Send every frame to a teacher node on the server and wait for its mask.
 
-        ``stream.tutor`` are the teacher node's parameters. The masks are watched beside the
+        ``trial.tutor`` are the teacher node's parameters. The masks are watched beside the
         teacher: watched on the robot, every one of them would travel twice.
         """
         _empty(logs)
@@ -151,12 +151,12 @@ class TwoMachines:
                     for topic in (f'{_MASK}.publisher', f'{_CAMERA}.subscription')
                     for policy, value in {**LOSSLESS, 'depth': _DEPTH}.items()}
         with self._own_domain(), NodeProcess(
-                'teacher_node', {**stream.tutor, **lossless}, logs / 'teacher.log',
+                'teacher_node', {**trial.tutor, **lossless}, logs / 'teacher.log',
                 {'image': _CAMERA}, self._environment, self._on(SERVER)) as teacher:
-            return self._follow(stream, logs, '/teacher', SERVER, (teacher,))
+            return self._follow(trial, logs, '/teacher', SERVER, (teacher,))
 
     @contextmanager
-    def live(self, stream: Stream, logs: Path, masks: Path | None = None) -> Iterator[Live]:
+    def live(self, trial: Trial, logs: Path, masks: Path | None = None) -> Iterator[Live]:
         """
         Run the tutor on the server and, once that is up, a student that waits for nobody.
 
@@ -164,30 +164,30 @@ class TwoMachines:
         the Live that this gives.
         """
         _empty(logs)
-        stream = replace(stream, student={'policy': 'live', **stream.student})
+        trial = replace(trial, student={'policy': 'live', **trial.student})
         ros_logs = logs / 'ros'
         shutil.rmtree(ros_logs, ignore_errors=True)
         with ExitStack() as stack:
             stack.enter_context(self._own_domain())
             tutor = stack.enter_context(
-                tutor_process(stream, logs, self._environment, self._on(SERVER)))
+                tutor_process(trial, logs, self._environment, self._on(SERVER)))
             printed = stack.enter_context(self._watcher(
                 logs, ROBOT, '/student', '--live', *(('--masks', str(masks)) if masks else ())))
             _line(printed, logs, tutor.check)
             _wait_until_it_teaches(tutor)
             student = stack.enter_context(student_process(
-                stream, logs, {**self._environment, 'ROS_LOG_DIR': str(ros_logs)},
+                trial, logs, {**self._environment, 'ROS_LOG_DIR': str(ros_logs)},
                 self._on(ROBOT)))
             running = [tutor, student]
 
             def start_camera() -> None:
                 running.append(stack.enter_context(
-                    camera_process(stream, logs, self._environment, self._on(ROBOT))))
+                    camera_process(trial, logs, self._environment, self._on(ROBOT))))
 
             yield Live(printed, running, ros_logs, start_camera)
 
     def _follow(
-        self, stream: Stream, logs: Path, node: str, side: str, nodes: Sequence[NodeProcess],
+        self, trial: Trial, logs: Path, node: str, side: str, nodes: Sequence[NodeProcess],
     ) -> LinkRun:
         running = list(nodes)
 
@@ -196,18 +196,18 @@ class TwoMachines:
                 process.check()
 
         options = ('--student',) if node == '/student' else ()
-        with self._watcher(logs, side, node, str(stream.frames), repr(stream.fps),
+        with self._watcher(logs, side, node, str(trial.frames), repr(trial.fps),
                            *options) as printed:
             _line(printed, logs, alive)
             before = self._bytes_sent()
-            with replay_process(stream, logs, self._environment, self._on(ROBOT),
+            with replay_process(trial, logs, self._environment, self._on(ROBOT),
                                 f'{node}/mask') as replay:
                 running.append(replay)
                 seen = Seen.from_json(_line(printed, logs, alive))
             if self._lab is None:
                 return LinkRun(seen, None)
             if dropped := sum(self._lab.drops(side) for side in SIDES):
-                raise StreamError(f"the link's queue dropped {dropped} packets, expected none")
+                raise TrialError(f"the link's queue dropped {dropped} packets, expected none")
             return LinkRun(seen, self._bytes_sent() - before)
 
     @contextmanager
@@ -253,7 +253,7 @@ def _wait_until_it_teaches(tutor: NodeProcess) -> None:
     while ' teaches ' not in tutor.log.read_text(errors='replace'):
         tutor.check()
         if time.monotonic() > deadline:
-            raise StreamError(f'the tutor was not up within {_START_TIMEOUT:g} s; '
+            raise TrialError(f'the tutor was not up within {_START_TIMEOUT:g} s; '
                               f'see {tutor.log}')
         time.sleep(0.05)
 
@@ -263,5 +263,5 @@ def _line(printed: IO[str], logs: Path, alive: Callable[[], None]) -> str:
         alive()
     line = printed.readline()
     if not line:
-        raise StreamError(f'the masks did not come as expected; see {logs}/watch.log')
+        raise TrialError(f'the masks did not come as expected; see {logs}/watch.log')
     return line

@@ -27,8 +27,8 @@ from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnosti
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
-from shadowtutor_ros.nodes.link.first_student import FirstStudent
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.student_request import StudentRequest
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
@@ -96,7 +96,7 @@ class StudentNode(ManagedNode):
         self._link: ActionLink | None = None
         self._channel_node: ChannelNode | None = None
         self._channel: PieceChannel | None = None
-        self._first: FirstStudent | None = None
+        self._request: StudentRequest | None = None
         self._successor: _Successor | None = None
         self._camera: Subscription | None = None
         self._worker: threading.Thread | None = None
@@ -153,14 +153,14 @@ class StudentNode(ManagedNode):
 
     def clean_up(self) -> None:
         with self._lock:
-            first, self._first = self._first, None
+            request, self._request = self._request, None
             link, self._link = self._link, None
             channel, self._channel = self._channel, None
             channel_node, self._channel_node = self._channel_node, None
             self._loop = self._successor = None
             self._frames.dropped = self._rejected = 0
             self._detail = self._asking = ''
-        for part in (first, link, channel, channel_node):
+        for part in (request, link, channel, channel_node):
             if part is not None:
                 part.close()
 
@@ -171,20 +171,20 @@ class StudentNode(ManagedNode):
         def on_student(update: StudentUpdate, info: StudentInfo) -> None:
             student = student_from_update(update, info, self._device)
             with self._lock:
-                if first is self._first:
-                    self._first = None
-                    first.close()
+                if request is self._request:
+                    self._request = None
+                    request.close()
                     self._take(student, update.session_id, update.version)
 
         p = self._values
         with self._lock:
             self._asking = f"asks {p['tutor']} for {what}"
-            first = self._first = FirstStudent(
+            request = self._request = StudentRequest(
                 self, p['tutor'], self._stream_id, self._robot, self._channel, p['goal_timeout'],
                 on_student, self._on_refused)
 
     def _on_refused(self, reason: str) -> None:
-        if self._first is None:
+        if self._request is None:
             return
         self._asking = f'first student refused: {reason}'
         self.get_logger().error(self._asking, throttle_duration_sec=10.0)
@@ -266,7 +266,7 @@ class StudentNode(ManagedNode):
         loop.settle()
         if counters.failures > failures:
             self.get_logger().warning(f'key frame failed: {counters.detail}')
-        if loop.foreign and self._first is None and self._successor is None:
+        if loop.foreign and self._request is None and self._successor is None:
             self._ask('the student that it teaches')
         if events(counters) != before:
             self.report()

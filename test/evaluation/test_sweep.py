@@ -19,7 +19,7 @@ from shadowtutor_ros.evaluation.points import (
 )
 from shadowtutor_ros.evaluation.sweep import PAPER_MBPS, run_sweep, SweepSettings
 from shadowtutor_ros.harness.netlab import NetLab, NetLabUnavailable
-from shadowtutor_ros.harness.stream import StreamError
+from shadowtutor_ros.harness.trial import TrialError
 from shadowtutor_ros.harness.two_machines import LinkRun
 from shadowtutor_ros.harness.watch import Seen
 
@@ -95,10 +95,10 @@ class Machines:
     def __init__(self, lab: NetLab | None) -> None:
         pass
 
-    def shadow(self, stream: object, logs: Path) -> LinkRun:
+    def shadow(self, trial: object, logs: Path) -> LinkRun:
         return LinkRun(seen(10.0), None)
 
-    def naive(self, stream: object, logs: Path) -> LinkRun:
+    def naive(self, trial: object, logs: Path) -> LinkRun:
         return LinkRun(Seen([0.0, 0.5, 1.0], []), None)
 
 
@@ -158,7 +158,7 @@ def test_a_failed_key_frame_ends_the_sweep(
     monkeypatch.setattr(module, 'NetLab', NoLab)
     monkeypatch.setattr(module, 'TwoMachines', Machines)
     monkeypatch.setitem(STATUSES[-1], 'failures', 2)
-    with pytest.raises(StreamError, match='calibration/quiet: 2 key frames failed'):
+    with pytest.raises(TrialError, match='calibration/quiet: 2 key frames failed'):
         run_sweep(SweepSettings(scene.video, scene.label_maps, tmp_path))
 
 

@@ -9,7 +9,7 @@ from scene import Scene
 from shadowtutor_ros.harness import two_machines
 from shadowtutor_ros.harness.netlab import NetLab, NetLabUnavailable
 from shadowtutor_ros.harness.processes import ProcessDied
-from shadowtutor_ros.harness.stream import Stream
+from shadowtutor_ros.harness.trial import Trial
 from shadowtutor_ros.harness.two_machines import TwoMachines
 
 pytestmark = pytest.mark.ros
@@ -27,14 +27,14 @@ def test_the_link_carries_every_byte_once(scene: Scene, tmp_path: Path) -> None:
         with NetLab() as lab:
             machines = TwoMachines(lab)
             lab.shape(8)
-            shadow = machines.shadow(Stream(
+            shadow = machines.shadow(Trial(
                 scene.video, scene.fps, 17,
                 {**teacher(scene), 'max_updates': 1, 'cold_start_updates': 1,
                  'cold_start_group': 'partial', 'weight_encoding': 'fp32'},
                 {'key_frame_format': 'raw'}), tmp_path / 'shadow')
             lab.shape(2)
             naive = machines.naive(
-                Stream(scene.video, scene.fps, 12, teacher(scene)), tmp_path / 'naive')
+                Trial(scene.video, scene.fps, 12, teacher(scene)), tmp_path / 'naive')
     except NetLabUnavailable as error:
         pytest.skip(str(error))
 
@@ -60,16 +60,16 @@ def test_the_link_carries_every_byte_once(scene: Scene, tmp_path: Path) -> None:
 
 def test_without_a_lab_both_are_this_machine(scene: Scene, tmp_path: Path) -> None:
     run = TwoMachines(None).naive(
-        Stream(scene.video, scene.fps, 5, teacher(scene)), tmp_path)
+        Trial(scene.video, scene.fps, 5, teacher(scene)), tmp_path)
     assert run.wire_bytes is None
     assert run.fps > 0
 
 
 def test_a_node_that_dies_ends_the_run(scene: Scene, tmp_path: Path) -> None:
-    stream = Stream(scene.video, scene.fps, 5, {'teacher': 'labels',
+    trial = Trial(scene.video, scene.fps, 5, {'teacher': 'labels',
                                                 'teacher_weights': '/nowhere'})
     with pytest.raises(ProcessDied, match='/nowhere: expected a folder'):
-        TwoMachines(None).naive(stream, tmp_path)
+        TwoMachines(None).naive(trial, tmp_path)
 
 
 @pytest.mark.parametrize(('profile', 'expected'), [
@@ -94,7 +94,7 @@ def test_a_profile_is_given_and_never_inherited(
     monkeypatch.setattr(two_machines, 'NodeProcess', process)
     with pytest.raises(Stop):
         TwoMachines(None, profile).naive(
-            Stream(scene.video, scene.fps, 5, teacher(scene)), tmp_path)
+            Trial(scene.video, scene.fps, 5, teacher(scene)), tmp_path)
     given = {variable: seen[variable] for variable in variables if variable in seen}
     if isinstance(expected, str):
         assert set(given) == set(variables[:2])

@@ -26,12 +26,12 @@ _CAMERA = '/camera/image_raw'
 OnMask = Callable[[int, NDArray[np.uint8], int], None]
 
 
-class StreamError(ShadowTutorError):
+class TrialError(ShadowTutorError):
     """The nodes did not do what was expected of them in time."""
 
 
 @dataclass(frozen=True)
-class Stream:
+class Trial:
     """
     The first ``frames`` of ``video`` and the parameters of the nodes that see it.
 
@@ -46,7 +46,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Streamed:
+class TrialResult:
     """
     What the student node said: one status per event, the last one after the last frame.
 
@@ -67,12 +67,12 @@ class Streamed:
         return sorted(round(stamp * fps * 1e-9) for stamp in stamps)
 
 
-def run_stream(stream: Stream, logs: Path, on_mask: OnMask) -> Streamed:
+def run_trial(trial: Trial, logs: Path, on_mask: OnMask) -> TrialResult:
     """
     Run the nodes in a ROS domain of their own on this machine and return what came out.
 
     ``on_mask(index, HxW class ids, key frames so far)`` is called for every frame in order.
-    Raise StreamError or ProcessDied; the nodes' logs are in ``logs``.
+    Raise TrialError or ProcessDied; the nodes' logs are in ``logs``.
     """
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     for log in logs.glob('*.log'):
@@ -82,7 +82,7 @@ def run_stream(stream: Stream, logs: Path, on_mask: OnMask) -> Streamed:
         environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
         collector = stack.enter_context(Collector('/student', domain_id))
         nodes = [stack.enter_context(node) for node in (
-            tutor_process(stream, logs, environment), student_process(stream, logs, environment))]
+            tutor_process(trial, logs, environment), student_process(trial, logs, environment))]
 
         def alive() -> None:
             for node in nodes:
@@ -90,74 +90,74 @@ def run_stream(stream: Stream, logs: Path, on_mask: OnMask) -> Streamed:
 
         if collector.wait_for_status(
                 lambda s: s.state == StudentStatus.RUNNING, _START_TIMEOUT, alive) is None:
-            raise StreamError(f'the student node did not start within {_START_TIMEOUT:g} s; '
+            raise TrialError(f'the student node did not start within {_START_TIMEOUT:g} s; '
                               f'see {logs}')
-        nodes.append(stack.enter_context(replay_process(stream, logs, environment)))
-        return follow(stream, collector, on_mask, alive)
+        nodes.append(stack.enter_context(replay_process(trial, logs, environment)))
+        return follow(trial, collector, on_mask, alive)
 
 
 def tutor_process(
-    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+    trial: Trial, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
 ) -> NodeProcess:
     """Return the tutor's process; ``prefix`` is put before its command."""
-    return NodeProcess('tutor_node', {'threads': _threads(), **stream.tutor},
+    return NodeProcess('tutor_node', {'threads': _threads(), **trial.tutor},
                        logs / 'tutor.log', environment=environment, prefix=prefix)
 
 
 def student_process(
-    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+    trial: Trial, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
 ) -> NodeProcess:
     """Return the student's process, with reliable topics."""
     parameters = {
         'stream_id': 'harness', 'policy': 'paced', 'goal_timeout': 60.0, 'threads': _threads(),
         'precision': 'fp32',  # the same masks on every machine
-        **stream.student, **_lossless(_CAMERA, 'subscription'),
+        **trial.student, **_lossless(_CAMERA, 'subscription'),
         **_lossless('/student/mask', 'publisher')}
     return NodeProcess('student_node', parameters, logs / 'student.log', {'image': _CAMERA},
                        environment, prefix)
 
 
 def replay_process(
-    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+    trial: Trial, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
     mask: str = '/student/mask',
 ) -> NodeProcess:
     """Return the replay's process, which sends the next frame when ``mask`` has come."""
     parameters = {
-        'source': str(stream.video.resolve()), 'pace': 'lockstep', 'stamps': 'media',
-        'frames': stream.frames, **_lossless(_CAMERA, 'publisher'),
+        'source': str(trial.video.resolve()), 'pace': 'lockstep', 'stamps': 'media',
+        'frames': trial.frames, **_lossless(_CAMERA, 'publisher'),
         **_lossless(mask, 'subscription')}
     return NodeProcess('replay_node', parameters, logs / 'replay.log',
                        {'image': _CAMERA, 'mask': mask}, environment, prefix)
 
 
 def camera_process(
-    stream: Stream, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
+    trial: Trial, logs: Path, environment: Mapping[str, str], prefix: tuple[str, ...] = (),
 ) -> NodeProcess:
     """
-    Return the replay's process as a camera with ``stream.fps``, which waits for nobody.
+    Return the replay's process as a camera with ``trial.fps``, which waits for nobody.
 
-    It begins again at the video's end; ``stream.frames`` 0 is for ever.
+    It begins again at the video's end; ``trial.frames`` 0 is for ever.
     """
     parameters = {
-        'source': str(stream.video.resolve()), 'pace': 'rate', 'stamps': 'media', 'loop': True,
-        'fps': stream.fps, 'frames': stream.frames, **_lossless(_CAMERA, 'publisher')}
+        'source': str(trial.video.resolve()), 'pace': 'rate', 'stamps': 'media', 'loop': True,
+        'fps': trial.fps, 'frames': trial.frames, **_lossless(_CAMERA, 'publisher')}
     return NodeProcess('replay_node', parameters, logs / 'replay.log', {'image': _CAMERA},
                        environment, prefix)
 
 
 def follow(
-    stream: Stream, collector: Collector, on_mask: OnMask, alive: Callable[[], None],
-) -> Streamed:
+    trial: Trial, collector: Collector, on_mask: OnMask, alive: Callable[[], None],
+) -> TrialResult:
     """Hand every mask on, in order; ``alive`` is called while waiting and may raise."""
     started = time.monotonic()
-    for index in range(stream.frames):
-        mask = _mask_of(index, stream.fps, collector, alive)
+    for index in range(trial.frames):
+        mask = _mask_of(index, trial.fps, collector, alive)
         on_mask(index, mask, collector.status.key_frames if collector.status else 0)
     seconds = time.monotonic() - started
     if collector.wait_for_status(
-            lambda s: s.frames_processed >= stream.frames, _MASK_TIMEOUT, alive) is None:
-        raise StreamError(f'no status of the student after frame {stream.frames - 1}')
-    return Streamed(collector.statuses, seconds)
+            lambda s: s.frames_processed >= trial.frames, _MASK_TIMEOUT, alive) is None:
+        raise TrialError(f'no status of the student after frame {trial.frames - 1}')
+    return TrialResult(collector.statuses, seconds)
 
 
 def _mask_of(
@@ -167,10 +167,10 @@ def _mask_of(
     while (received := collector.next_mask(1.0)) is None:
         alive()
         if time.monotonic() > deadline:
-            raise StreamError(f'no mask of frame {index} within {_MASK_TIMEOUT:g} s')
+            raise TrialError(f'no mask of frame {index} within {_MASK_TIMEOUT:g} s')
     stamp, mask = received
     if round(stamp * fps * 1e-9) != index:
-        raise StreamError(f'expected the mask of frame {index}, '
+        raise TrialError(f'expected the mask of frame {index}, '
                           f'got that of frame {stamp * fps * 1e-9:.2f}')
     return mask
 

@@ -24,7 +24,7 @@ from shadowtutor_ros.wire.update import StudentUpdate
 _POLL = 0.5  # seconds between looks for the tutor
 
 
-class FirstStudent:
+class StudentRequest:
     """
     One request at a time to ``<tutor>/get_student``, until ``on_student`` takes the answer.
 

@@ -22,8 +22,8 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
-from shadowtutor_ros.nodes.link.first_student import FirstStudent
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.student_request import StudentRequest
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
@@ -52,8 +52,8 @@ class Robot:
     refusals: queue.Queue[str] = field(default_factory=queue.Queue)
     take: Callable[[], object] = lambda: None
 
-    def ask(self, patience: float) -> FirstStudent:
-        return FirstStudent(self.node, '/tutor', 'camera', ROBOT, self.channel, patience,
+    def ask(self, patience: float) -> StudentRequest:
+        return StudentRequest(self.node, '/tutor', 'camera', ROBOT, self.channel, patience,
                             self.on_student, self.refusals.put)
 
     def on_student(self, update: StudentUpdate, info: StudentInfo) -> None:
