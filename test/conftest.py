@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import os
 import subprocess
 
+from hypothesis import HealthCheck, settings
 import pytest
 from scene import make_scene, Scene
 import torch
@@ -14,6 +15,11 @@ from shadowtutor_ros.harness import processes
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.share import config_file
+
+# How long an example takes is the machine's affair; a test is the same every time.
+settings.register_profile(
+    'tests', deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile('tests')
 
 
 @pytest.fixture(autouse=True)

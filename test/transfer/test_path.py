@@ -32,7 +32,7 @@ def test_the_timeout_stays_off_a_steady_round_trip() -> None:
     assert far.timeout == pytest.approx(0.11)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.lists(st.floats(0, 100), min_size=1))
 def test_no_history_silences_the_timer(round_trips: list[float]) -> None:
     path = PathEstimate()

@@ -18,7 +18,7 @@ def test_a_report_by_hand() -> None:
     assert [index for index in range(40) if report.has(index)] == [0, 1, 2, 4, 6, 19]
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.integers(0, 100), st.binary(max_size=16))
 def test_the_first_missing_is_never_there(first_missing: int, received: bytes) -> None:
     report = Report(1, 1, first_missing, received)

@@ -90,7 +90,7 @@ def test_a_report_has_at_most_512_bytes() -> None:
     assert [index for index in range(6000) if report.has(index)] == [1, 4096]
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.permutations(range(20)), st.integers(1, 20))
 def test_reports_are_true_in_any_order(order: list[int], upto: int) -> None:
     receiver = Receiver(MAX_BYTES)
@@ -206,7 +206,7 @@ def garbage(draw: st.DrawFn) -> Piece:
                  bytes(length))
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.lists(garbage(), max_size=40), st.integers(0, 2**32))
 def test_garbage_never_corrupts(noise: list[Piece], seed: int) -> None:
     receiver = Receiver(MAX_BYTES, keep=20)

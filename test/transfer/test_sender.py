@@ -321,7 +321,7 @@ def test_impossible_reports_are_ignored(bad: Report) -> None:
     assert path.srtt is None
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.lists(st.builds(
     Report, st.sampled_from([ID, 5]), st.integers(-5, 300), st.integers(-5, 120),
     st.binary(max_size=600)), max_size=30))
