@@ -116,6 +116,7 @@ class Ends:
     server: DistillServer
     robot: Node
     client: ActionClient
+    executor: MultiThreadedExecutor
 
     def goal(self, stream_id: str = 'a', **fields: Any) -> Goal:
         return Goal(self.client, stream_id, **fields)
@@ -144,7 +145,7 @@ def ends(domain_id: int, info: StudentInfo) -> Iterator[Ends]:
     thread = threading.Thread(target=executor.spin)
     thread.start()
     assert client.wait_for_server(TIMEOUT)
-    yield Ends(teacher, desk, server, robot, client)
+    yield Ends(teacher, desk, server, robot, client, executor)
     teacher.go.set()
     server.end_all(NotActive('the test is over'))
     executor.shutdown()
@@ -235,6 +236,19 @@ def test_who_is_served_hears_why_when_the_tutor_rests(ends: Ends) -> None:
     status, result = ends.goal().result()
     assert (status, result.message) == (GoalStatus.STATUS_ABORTED, 'the tutor is resting')
     assert not ends.desk.failed
+
+
+def test_the_end_does_not_wait_for_an_executor_that_has_ended(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distill_server, '_LAST_WORDS', 0.1)
+    ends.busy()
+    ends.executor.shutdown()
+    ends.teacher.go.set()
+    ending = threading.Thread(target=ends.server.end_all, args=(NotActive('the end'),))
+    ending.start()
+    ending.join(TIMEOUT)
+    assert not ending.is_alive()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
