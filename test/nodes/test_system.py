@@ -161,7 +161,7 @@ def test_a_second_robot_of_a_stream_is_refused_and_says_why(system: System) -> N
     system._start('student_node', {'stream_id': 'test', 'threads': 1, 'status_period': 0.1},
                   {'image': CAMERA, '__ns': '/second'})
     while 'belongs to another robot' not in (status := statuses.get(timeout=START)).detail:
-        pass
+        assert status.state != StudentStatus.RUNNING
     assert status.detail.startswith('first student refused: StreamTaken')
     assert status.state == StudentStatus.WAITING
     assert 'belongs to another robot' in (system.logs / 'student_node.log').read_text()
