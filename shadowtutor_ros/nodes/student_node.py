@@ -172,9 +172,9 @@ class StudentNode(ManagedNode):
             student = student_from_update(update, info, self._device)
             with self._lock:
                 if request is self._request:
-                    self._request = None
-                    request.close()
                     self._take(student, update.session_id, update.version)
+                    self._request = None  # after that, or the worker would ask once more
+                    request.close()
 
         p = self._values
         with self._lock:
