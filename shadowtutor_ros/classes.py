@@ -25,6 +25,7 @@ refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush
 """.strip().replace('\n', '|').split('|'))
 
 MAX_CLASSES = 255  # 255 itself means unlabelled in a mask
+MAX_NAME = 128  # bytes of UTF-8: what messages hold
 
 
 class ClassSetError(ShadowTutorError):
@@ -83,6 +84,9 @@ class ClassSet:
                 if name in coco:
                     raise ClassSetError(f'{path}: COCO class {name!r} is mapped twice')
                 coco[name] = len(names)
+            if (size := len(str(entry['name']).encode())) > MAX_NAME:
+                raise ClassSetError(f"{path}: class name: expected at most {MAX_NAME} bytes, "
+                                    f"got {size}: {entry['name']!r}")
             names.append(str(entry['name']))
             colours.append(_colour(path, entry))
         return cls(str(data['name']), tuple(names), tuple(colours), coco)

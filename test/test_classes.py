@@ -31,6 +31,7 @@ def test_coco80_is_the_identity() -> None:
     ('[cat]', '[cat, cat]', "'cat' is mapped twice"),
     ('background:', 'ground:', 'keys name, classes, background'),
     ('[{', '{', 'cannot be read'),
+    ('name: b', 'name: ' + 129 * 'b', 'class name: expected at most 128 bytes, got 129'),
     ('classes: [{name: a, colour: [1, 2, 3], coco: [cat]}]', 'classes: []', 'got 0'),
 ])
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:

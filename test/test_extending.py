@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -45,3 +47,20 @@ def test_the_page_runs_from_top_to_bottom(
 def test_a_block_is_short(block: str) -> None:
     lines = [line for line in block.splitlines() if line and not line.startswith('from ')]
     assert len(lines) <= 25
+
+
+@pytest.mark.parametrize(('table', 'row', 'parameters', 'name'), [
+    ('wire.key_frame import FRAME_FORMATS', 'png', 'student', 'key_frame_format'),
+    ('wire.encodings import WEIGHT_ENCODINGS', 'fp16', 'tutor', 'weight_encoding'),
+    ('teacher.factory import TEACHERS', 'labels', 'tutor', 'teacher')])
+def test_a_row_that_was_added_before_the_nodes_can_be_chosen(
+    table: str, row: str, parameters: str, name: str,
+) -> None:
+    program = f"""
+from shadowtutor_ros.{table} as TABLE
+TABLE['new'] = TABLE['{row}']
+from shadowtutor_ros.nodes.{parameters}_parameters import {parameters.upper()}_PARAMETERS as ALL
+print(*next(p.choices for p in ALL if p.name == '{name}'))
+"""
+    said = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+    assert 'new' in said.stdout.split(), said.stderr

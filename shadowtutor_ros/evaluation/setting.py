@@ -16,7 +16,7 @@ from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.schedule.scheduler import PACED, ScheduleSettings
 from shadowtutor_ros.share import config_file, config_folder
 from shadowtutor_ros.wire.encoder import WeightSettings
-from shadowtutor_ros.wire.key_frame import FORMATS, RAW
+from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, RAW
 from shadowtutor_ros.wire.weights import FP32
 
 WILD = 'wild'
@@ -134,8 +134,8 @@ def _parse(path: Path, data: Any) -> Setting:
         'resample_fps', 0.0)), weights=_weights(setting.weights, values))
     key_frames = KeyFrameSettings(values.pop('key_frame_format', setting.key_frames.format),
                                   values.pop('jpeg_quality', setting.key_frames.quality))
-    if key_frames.format not in FORMATS:
-        raise ValueError(f'key_frame_format: expected one of {", ".join(FORMATS)}, '
+    if key_frames.format not in FRAME_FORMATS:
+        raise ValueError(f'key_frame_format: expected one of {", ".join(FRAME_FORMATS)}, '
                          f'got {key_frames.format!r}')
     of_schedule = {f.name for f in fields(ScheduleSettings)}
     of_distill = {f.name for f in fields(DistillSettings)}

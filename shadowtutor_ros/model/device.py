@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The torch device that a name means on this machine."""
+"""The torch device that a name means on this machine, and whether it is broken."""
 
 import torch
+
+_BROKEN = getattr(torch, 'AcceleratorError', ())  # torch before 2.8 has no name for it
+
+
+def is_broken(error: BaseException) -> bool:
+    """Say whether ``error`` is of a device that this process cannot use any more."""
+    return isinstance(error, _BROKEN) or (
+        isinstance(error, RuntimeError) and 'CUDA error' in str(error))
 
 
 def pick_device(name: str) -> torch.device:

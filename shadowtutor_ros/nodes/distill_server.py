@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from array import array
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import partial
 import math
 import threading
@@ -20,7 +21,7 @@ from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
 from shadowtutor_ros.nodes.link.stream_channels import MAX_KEY_FRAME, StreamChannels
-from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
 from shadowtutor_ros.runtime.tutor import OnLesson, Phase, Progress, Tutor
 from shadowtutor_ros.schedule.turns import Refused, Superseded
 from shadowtutor_ros.wire.messages import key_frame_from_goal, update_to_msg
@@ -168,6 +169,9 @@ class DistillServer:
             older = [g for g in self._goals
                      if g.stream_id == goal.stream_id and g.answer is None and g.end is None]
             self._goals.add(goal)
+        if handle.is_cancel_requested:  # before there was anything to cancel
+            self._end(goal, _Cancelled('cancelled'))
+            return
         for other in older:
             self._end(other, Superseded('a newer key frame came before this one was complete'))
         try:
@@ -183,6 +187,8 @@ class DistillServer:
             self._end(goal, error)
 
     def _submit(self, goal: _OpenGoal, tutor: Tutor, image: bytes) -> None:
+        if goal.end is not None:
+            return
         try:
             answer = tutor.submit(key_frame_from_goal(goal.handle.request, image),
                                   goal.on_progress, self._desk.on_lesson())
@@ -190,7 +196,6 @@ class DistillServer:
             self._end(goal, error)
             return
         goal.answer = answer
-        goal.tell(0.0)
         answer.add_done_callback(partial(self._on_answer, goal))
         if goal.end is not None:  # meanwhile
             answer.cancel()
@@ -212,7 +217,8 @@ class DistillServer:
                 self._end(goal, LostKeyFrame(
                     f'no piece of the key frame for {_PIECES_TIMEOUT:g} s'))
             elif goal.answer is not None:
-                goal.tell(_SIGN_PERIOD)
+                with suppress(RCLError):  # of one goal, which must not cost the others theirs
+                    goal.tell(_SIGN_PERIOD)
 
     def _end(self, goal: _OpenGoal, error: Exception) -> None:
         """Let a goal end by ``error``: now, or if it is being taught at its next step."""
@@ -241,13 +247,20 @@ class DistillServer:
                 return
             goal.concluded = True
             self._changed.notify_all()
-        goal.handle.execute(partial(self._give_result, goal, outcome))
+        give_result = partial(self._give_result, goal, outcome)
+        try:
+            goal.handle.execute(give_result)
+        except RCLError:  # cancelled between rclpy's look at the state and its change
+            goal.handle.execute(give_result)
 
     def _give_result(
         self, goal: _OpenGoal, outcome: StudentUpdate | BaseException, handle: ServerGoalHandle,
     ) -> Distill.Result:
         try:
-            return self._result(goal, outcome)
+            try:
+                return self._result(goal, outcome)
+            except Exception as error:  # the answer cannot be written: that is the answer
+                return self._result(goal, error)
         finally:
             with self._changed:
                 self._goals.discard(goal)

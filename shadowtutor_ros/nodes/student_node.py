@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 import secrets
 import socket
@@ -42,6 +43,7 @@ from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_updat
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
 from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
+from shadowtutor_ros.tasks.table import UnknownTask
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.messages import stamp_from_msg
@@ -75,9 +77,9 @@ class StudentNode(ManagedNode):
         self._changed = False
         self._name = self.get_fully_qualified_name()
         self._stream_id = p['stream_id'] or socket.gethostname() + self._name
-        if len(self._stream_id) > MAX_STREAM_ID:
-            raise ParameterError(f'stream_id: expected at most {MAX_STREAM_ID} characters, '
-                                 f'got {len(self._stream_id)}: {self._stream_id!r}')
+        if (size := len(self._stream_id.encode())) > MAX_STREAM_ID:
+            raise ParameterError(f'stream_id: expected at most {MAX_STREAM_ID} bytes, '
+                                 f'got {size}: {self._stream_id!r}')
         self._robot = secrets.randbits(64) or 1
         self._answers = {task: topics(self) for task, topics in ANSWER_TOPICS.items()}
         self._labels = LabelInfoTopics(self)
@@ -123,9 +125,10 @@ class StudentNode(ManagedNode):
                 UP, DOWN, MAX_UPDATE)
         self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel)
         if student is not None:
+            self._check_task(student)
             self._take(student, NO_SESSION, 0)
         else:
-            self._ask('the first student')
+            self._ask('first student')
 
     def activate(self) -> None:
         with self._lock:
@@ -166,10 +169,16 @@ class StudentNode(ManagedNode):
 
     # -- from the first student to the first frame ----------------------------------------------
 
+    def _check_task(self, student: Student) -> None:
+        if (task := student.info.task) not in self._answers:
+            raise UnknownTask(f'task: expected one of {", ".join(self._answers)}, whose answers '
+                              f'this node has topics for, got {task!r}')
+
     def _ask(self, what: str) -> None:
         """Ask the tutor for its student of this stream until it has come."""
         def on_student(update: StudentUpdate, info: StudentInfo) -> None:
             student = student_from_update(update, info, self._device)
+            self._check_task(student)
             with self._lock:
                 if request is self._request:
                     self._take(student, update.session_id, update.version)
@@ -178,15 +187,15 @@ class StudentNode(ManagedNode):
 
         p = self._values
         with self._lock:
-            self._asking = f"asks {p['tutor']} for {what}"
+            self._asking = f"asks {p['tutor']} for the {what}"
             request = self._request = StudentRequest(
                 self, p['tutor'], self._stream_id, self._robot, self._channel, p['goal_timeout'],
-                on_student, self._on_refused)
+                on_student, partial(self._on_refused, what))
 
-    def _on_refused(self, reason: str) -> None:
+    def _on_refused(self, what: str, reason: str) -> None:
         if self._request is None:
             return
-        self._asking = f'first student refused: {reason}'
+        self._asking = f'{what} refused: {reason}'
         self.get_logger().error(self._asking, throttle_duration_sec=10.0)
 
     def _take(self, student: Student, session_id: int, version: int) -> None:
@@ -267,7 +276,8 @@ class StudentNode(ManagedNode):
         if counters.failures > failures:
             self.get_logger().warning(f'key frame failed: {counters.detail}')
         if loop.foreign and self._request is None and self._successor is None:
-            self._ask('the student that it teaches')
+            loop.asking = True
+            self._ask('student that it teaches')
         if events(counters) != before:
             self.report()
 

@@ -10,7 +10,7 @@ from shadowtutor_ros.nodes.common_parameters import (
 )
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
-from shadowtutor_ros.wire.key_frame import FORMATS, JPEG
+from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, JPEG
 
 PIECES, ACTION = 'pieces', 'action'
 
@@ -39,7 +39,8 @@ STUDENT_PARAMETERS = (
               '(Algorithm 2).', 0.01, 0.99, live=True),
     Parameter('update_delay', 0, 'With policy paced: apply every update exactly this many '
               'frames after its key frame; 0: when it comes.', 0, 10000, live=True),
-    Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=FORMATS, live=True),
+    Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=tuple(FRAME_FORMATS),
+              live=True),
     Parameter('jpeg_quality', 85, 'JPEG quality of key frames.', 1, 100, live=True),
     Parameter('transfer', PIECES, 'pieces: images and weights travel in datagrams of one '
               'packet with our own repeats, for links that lose some; action: inside the '

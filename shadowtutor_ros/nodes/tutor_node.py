@@ -15,7 +15,7 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.checkpoint import load_checkpoint
-from shadowtutor_ros.model.device import pick_device
+from shadowtutor_ros.model.device import is_broken, pick_device
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
@@ -156,6 +156,8 @@ class TutorNode(ManagedNode):
         message = f'{name}: {type(error).__name__}: {error}'
         self.get_logger().error(message)
         self._status.on_failure(message)
+        if isinstance(error, Exception) and is_broken(error):
+            self.fail(error)
 
     # -- for those who look on -----------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -32,6 +33,7 @@ class TutorStatusTopics:
         self._device: torch.device | None = None
         self._taught = self._failures = 0
         self._detail = ''
+        self._lock = threading.Lock()
         self._last = (time.monotonic(), 0.0)
 
     def begin(self, teacher: str, device: torch.device) -> None:
@@ -46,13 +48,15 @@ class TutorStatusTopics:
 
     def on_taught(self) -> None:
         """Count a key frame that was taught."""
-        self._taught += 1
-        self._detail = ''
+        with self._lock:
+            self._taught += 1
+            self._detail = ''
 
     def on_failure(self, detail: str) -> None:
         """Count a key frame that could not be taught."""
-        self._failures += 1
-        self._detail = detail
+        with self._lock:
+            self._failures += 1
+            self._detail = detail
 
     def publish(self, tutor: Tutor | None, phase: str, problem: str) -> None:
         """Publish both; ``phase`` says what an inactive node is, ``problem`` why."""

@@ -24,11 +24,6 @@ class Labeller:
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
 
-    @property
-    def name(self) -> str:
-        """The teacher's name."""
-        return self._teacher.name
-
     def label(self, frames: Sequence[StampedFrame]) -> list[Labelling | Exception]:
         """Return for every frame its labelling, or what the teacher raised about it."""
         return [self._label(frame) for frame in frames]

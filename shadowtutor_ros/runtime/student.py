@@ -92,7 +92,8 @@ class StudentLoop:
 
     ``foreign``: the tutor teaches another student than runs here, with other classes for
     example. The loop goes on with what it has; whoever owns it asks the tutor for that student
-    and has the loop ``exchange`` it.
+    and has the loop ``exchange`` it. ``asking``, until then: no key frames, whose answers would
+    be of no use and in the way of that student.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class StudentLoop:
         robot: int = 0,
     ) -> None:
         self.student = student
-        self.foreign = False
+        self.foreign = self.asking = False
         self.scheduler = scheduler
         self.stream_id = stream_id
         self.session_id = session_id
@@ -143,7 +144,7 @@ class StudentLoop:
         self.counters.frames += 1
         self._newest = _Moment(self.counters.frames, stamp)
         self.frame_id = frame_id
-        if self.scheduler.on_frame():
+        if not self.asking and self.scheduler.on_frame():
             self._send(frame, stamp, frame_id)
         started = time.perf_counter()
         mask = self._inference.submit(frame).result()
@@ -192,7 +193,7 @@ class StudentLoop:
         """
         self.student, self.session_id, self.version = student, session_id, version
         self._inference = inference or LocalInference(student)
-        self.foreign = False
+        self.foreign = self.asking = False
         self._learnt_on = None
         floor = self.scheduler.floor
         self.scheduler = Scheduler(self.scheduler.settings)

@@ -8,21 +8,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
+import logging
 import math
 import threading
 import time
+import traceback
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.labeller import Labeller, StampedFrame
 from shadowtutor_ros.runtime.stream import FirstStudent, Running, Stream
-from shadowtutor_ros.schedule.turns import Superseded, Turns
+from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Superseded, Turns
 from shadowtutor_ros.teacher.protocol import Teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame, MAX_PIXELS
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
+_LOG = logging.getLogger(__name__)
 _LOOKED_AT = 8  # lessons at most that wait to be shown; more are not shown
 
 
@@ -196,9 +199,12 @@ class Tutor:
                     for stream_id, stream in self._streams.items()))
 
     def _admit(self, stream_id: str, robot: int) -> None:
-        loser = self._turns.admit(stream_id, robot, time.monotonic())
-        if loser is not None:
-            self._streams.pop(loser, None)
+        admission = self._turns.admit(stream_id, robot, time.monotonic())
+        if admission.loser is not None:
+            self._streams.pop(admission.loser, None)
+        if admission.changed_hands:
+            _LOG.warning('stream %r goes to another robot: its own was silent for %g s. If both '
+                         'run, give each a stream_id of its own', stream_id, OWNER_SILENCE)
 
     def _stream(self, stream_id: str) -> Stream:
         """Return the stream, made without the lock: it takes a while."""
@@ -224,7 +230,7 @@ class Tutor:
             self._teaching_since = started = time.monotonic()
         try:
             if job.future.set_running_or_notify_cancel():
-                self._answer(self._stream(stream_id), job, started)
+                self._answer(job, started)
         finally:
             with self._lock:
                 now = time.monotonic()
@@ -232,18 +238,25 @@ class Tutor:
                 self._teaching_since = None
                 self._turns.done(stream_id, now)
 
-    def _answer(self, stream: Stream, job: _Job, started: float) -> None:
+    def _answer(self, job: _Job, started: float) -> None:
         try:
+            stream = self._stream(job.key_frame.stream_id)
             update, frame, label = self._lesson(stream, job, started)
         except BaseException as error:  # it is the asker's, whatever it is
+            # What it was raised in would keep the frame and the device's memory.
+            traceback.clear_frames(error.__traceback__)
             job.future.set_exception(error)
             return
         job.future.set_result(update)
-        if job.on_lesson is not None:
-            mask = stream.mask(frame)  # before the next lesson changes the student
-            if self._places_to_show.acquire(blocking=False):
-                self._show_thread.submit(
-                    self._show, partial(job.on_lesson, update, frame, label, mask))
+        if job.on_lesson is not None and self._places_to_show.acquire(blocking=False):
+            try:
+                mask = stream.mask(frame)  # before the next lesson changes the student
+            except Exception as error:
+                self._places_to_show.release()
+                _LOG.warning('lesson not shown: %s', error)
+                return
+            self._show_thread.submit(
+                self._show, partial(job.on_lesson, update, frame, label, mask))
 
     def _lesson(
         self, stream: Stream, job: _Job, started: float,

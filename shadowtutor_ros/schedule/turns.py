@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from shadowtutor_ros.errors import ShadowTutorError
 
-MAX_STREAM_ID = 128  # characters
+MAX_STREAM_ID = 128  # bytes of UTF-8, as messages count them
 OWNER_SILENCE = 10.0  # seconds after which another robot may have a stream
 
 T = TypeVar('T')
@@ -32,6 +32,13 @@ class StreamTaken(Refused):
 
 class Superseded(Refused):
     """A newer key frame of the same stream came before this one had its turn."""
+
+
+class Admission(NamedTuple):
+    """Who lost its place to a stream, and whether the stream went from one robot to another."""
+
+    loser: str | None = None
+    changed_hands: bool = False
 
 
 @dataclass
@@ -77,15 +84,14 @@ class Turns(Generic[T]):
         """Return the seconds since a stream with a place was heard."""
         return now - self._places[stream_id].heard
 
-    def admit(self, stream_id: str, robot: int, now: float) -> str | None:
+    def admit(self, stream_id: str, robot: int, now: float) -> Admission:
         """
-        Give the stream a place if it has none; return the stream that lost its own for it.
+        Give the stream a place if it has none, which another may lose for it.
 
         Raise BadStreamId, StreamTaken or TooManyStreams, with nothing changed.
         """
-        if not 1 <= len(stream_id) <= MAX_STREAM_ID:
-            raise BadStreamId(f'stream id: expected 1 to {MAX_STREAM_ID} characters, '
-                              f'got {len(stream_id)}')
+        if not 1 <= (size := len(stream_id.encode())) <= MAX_STREAM_ID:
+            raise BadStreamId(f'stream id: expected 1 to {MAX_STREAM_ID} bytes, got {size}')
         place = self._places.get(stream_id)
         if place is not None:
             if place.robot != robot and (
@@ -93,13 +99,14 @@ class Turns(Generic[T]):
                 raise StreamTaken(
                     f'stream id {stream_id!r} belongs to another robot, heard '
                     f'{now - place.heard:.1f} s ago: give each robot a stream_id of its own')
+            changed_hands = place.robot != robot
             place.robot, place.heard = robot, now
-            return None
+            return Admission(changed_hands=changed_hands)
         loser = self._room(now)
         if loser is not None:
             del self._places[loser]
         self._places[stream_id] = _Place(robot, now)
-        return loser
+        return Admission(loser)
 
     def put(self, stream_id: str, item: T) -> T | None:
         """Let ``item`` wait for a turn of its stream; return the one whose place it takes."""

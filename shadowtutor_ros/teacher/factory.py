@@ -18,8 +18,8 @@ class TeacherRow:
     A teacher of the table.
 
     ``make`` is its class, or a function; ``weights`` says what ``teacher_weights`` is to it, in
-    a few words; ``suffixes`` are those of files that are its alone; ``modules`` those of a
-    package that it needs and this one does not require.
+    a few words; ``suffixes`` are those of files that are taken for its where nobody says whose
+    they are; ``modules`` those of a package that it needs and this one does not require.
     """
 
     make: Callable[[TeacherOptions], Teacher]

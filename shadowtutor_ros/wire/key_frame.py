@@ -109,18 +109,18 @@ class Raw:
 
 
 FRAME_FORMATS: Mapping[str, FrameFormat] = {JPEG: Jpeg(), PNG: Png(), RAW: Raw()}
-FORMATS = tuple(FRAME_FORMATS)
 
 
 def encode_frame(frame: Frame, format: str, quality: int = 85) -> EncodedFrame:
     """
-    Encode a BGR uint8 HxWx3 frame as one of FORMATS.
+    Encode a BGR uint8 HxWx3 frame as one of FRAME_FORMATS.
 
     ``quality`` is JPEG's, 1-100. Raise ValueError for an unknown format, BadKeyFrame for a side
     longer than the format can hold (65,500 pixels in JPEG).
     """
     if format not in FRAME_FORMATS:
-        raise ValueError(f'key-frame format: expected one of {FORMATS}, got {format!r}')
+        raise ValueError(f'key-frame format: expected one of {tuple(FRAME_FORMATS)}, '
+                         f'got {format!r}')
     return FRAME_FORMATS[format].encode(frame, quality)
 
 
@@ -133,8 +133,8 @@ def decode_frame(encoded: EncodedFrame, max_pixels: int = MAX_PIXELS) -> Frame:
     """
     format = next((f for f in FRAME_FORMATS.values() if f.reads(encoded.format)), None)
     if format is None:
-        raise BadKeyFrame(f'key-frame format: expected {", ".join(FORMATS[:-1])} or '
-                          f'{FORMATS[-1]}, got {encoded.format!r}')
+        raise BadKeyFrame(f'key-frame format: expected one of {", ".join(FRAME_FORMATS)}, '
+                          f'got {encoded.format!r}')
     try:
         height, width = format.size(encoded)
     except BadHeader as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 import queue
 import threading
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
@@ -28,7 +30,7 @@ from shadowtutor_ros.nodes import distill_server
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, new_transfer, PieceChannel, UP
 from shadowtutor_ros.nodes.link.stream_channels import StreamChannels
-from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
 from shadowtutor_ros.runtime.tutor import OnLesson, Tutor, TutorSettings
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.key_frame import encode_frame
@@ -222,6 +224,54 @@ def test_a_goal_that_is_taught_is_cancelled_at_its_next_step(ends: Ends) -> None
     assert cancelled.wait(TIMEOUT)
     ends.teacher.go.set()
     assert goal.result()[0] == GoalStatus.STATUS_CANCELED
+
+
+def test_a_goal_that_was_cancelled_before_it_began_is_not_taught(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """rclpy accepts first and hands the goal over then: the robot may be faster."""
+    begin, accepted = DistillServer._begin, threading.Event()
+
+    def begin_late(self: DistillServer, handle: Any) -> None:
+        accepted.set()
+        wait_for(lambda: bool(handle.is_cancel_requested))
+        begin(self, handle)
+
+    ends.server._server.register_handle_accepted_callback(partial(begin_late, ends.server))
+    goal = ends.goal()
+    assert accepted.wait(TIMEOUT)
+    goal.handle.cancel_goal_async()
+    assert goal.result()[0] == GoalStatus.STATUS_CANCELED
+    assert not ends.teacher.busy.is_set()
+
+
+def test_an_answer_that_cannot_be_written_is_a_failure(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_message(update: StudentUpdate) -> Any:
+        raise ValueError('too long')
+
+    monkeypatch.setattr(distill_server, 'update_to_msg', no_message)
+    ends.teacher.go.set()
+    status, result = ends.goal().result()
+    assert (status, result.message) == (GoalStatus.STATUS_ABORTED, 'ValueError: too long')
+    assert ends.desk.failed == ['a key frame 0: ValueError']
+
+
+def test_a_cancel_between_rclpys_look_and_its_change_of_state_loses_no_answer(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    execute, calls = ServerGoalHandle.execute, []
+
+    def too_late_once(self: ServerGoalHandle, callback: Any) -> None:
+        calls.append(callback)
+        if len(calls) == 1:
+            raise RCLError('goal_handle attempted invalid transition')
+        execute(self, callback)
+
+    monkeypatch.setattr(ServerGoalHandle, 'execute', too_late_once)
+    ends.teacher.go.set()
+    assert ends.goal().result()[0] == GoalStatus.STATUS_SUCCEEDED
 
 
 def test_who_is_served_hears_why_when_the_tutor_rests(ends: Ends) -> None:

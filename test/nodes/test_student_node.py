@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 import queue
 import threading
@@ -25,7 +26,9 @@ from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.student_node import StudentNode
+from shadowtutor_ros.nodes.toolkit.managed import StartError
 from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.tasks.table import TASKS
 from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import header_to_msg
 from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
@@ -236,3 +239,18 @@ def test_an_error_that_is_not_the_images_ends_in_error_processing(
         lambda s: s.state == StudentStatus.RUNNING
         and camera.publisher.get_subscription_count() == 1, TIMEOUT) is not None
     np.testing.assert_array_equal(camera.mask_of(good), expected)
+
+
+def test_a_task_without_topics_is_named_at_the_start(
+    domain_id: int, tmp_path: Path, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(TASKS, 'odd', TASKS[info.task])
+    path = tmp_path / 'odd.safetensors'
+    save_checkpoint(Student.random(replace(info, task='odd'), 0), path)
+    rclpy.init(args=['--ros-args', '-p', f'checkpoint:={path}'], domain_id=domain_id)
+    node = StudentNode()
+    with pytest.raises(StartError, match="UnknownTask: task: expected one of segmentation, "
+                                         "whose answers this node has topics for, got 'odd'"):
+        node.start()
+    node.destroy_node()
+    rclpy.shutdown()

@@ -2,9 +2,11 @@
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+import gc
 import queue
 import threading
 from typing import Any
+import weakref
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.runtime.stream import Stream
 from shadowtutor_ros.runtime.student import student_from_update
 from shadowtutor_ros.runtime.tutor import (
     Phase,
@@ -388,3 +391,68 @@ def test_a_cuda_error_is_the_askers_and_the_next_key_frame_is_taught(
         with pytest.raises(RuntimeError, match='CUDA out of memory'):
             tutor.distill(key_frame(scene))
     assert tutor.distill(key_frame(scene)).version == 2
+
+
+def test_a_stream_that_cannot_be_made_is_the_askers_error_too(
+    tutor: Tutor, scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def out_of_memory(*arguments: object) -> Any:
+        raise RuntimeError('CUDA out of memory')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Student, 'clone', out_of_memory)
+        with pytest.raises(RuntimeError, match='CUDA out of memory'):
+            tutor.submit(key_frame(scene)).result(30)
+    assert tutor.distill(key_frame(scene)).version == 1
+
+
+def test_a_failed_lesson_keeps_nothing(
+    tutor: Tutor, scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it was raised in would hold the frame, and a device's memory, until the next gc."""
+    kept: list[weakref.ref[np.ndarray]] = []
+
+    def fail(self: Trainer, frame: np.ndarray, *rest: object) -> Any:
+        kept.append(weakref.ref(frame))
+        raise RuntimeError('no')
+
+    monkeypatch.setattr(Trainer, 'train', fail)
+    gc.disable()
+    try:
+        error = tutor.submit(key_frame(scene)).exception(30)
+        tutor._teacher_thread.submit(lambda: None).result(30)
+        assert isinstance(error, RuntimeError)
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_a_stream_that_goes_to_another_robot_is_warned_of(
+    tutor: Tutor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    tutor.admit('a', 1)
+    with pytest.raises(StreamTaken):
+        tutor.admit('a', 2)
+    assert not caplog.records
+    monkeypatch.setattr('shadowtutor_ros.schedule.turns.OWNER_SILENCE', 0.0)
+    tutor.admit('a', 2)
+    assert "stream 'a' goes to another robot" in caplog.text
+
+
+def test_a_picture_that_cannot_be_made_costs_nobody_anything(
+    tutor: Tutor, scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def no_mask(*arguments: object) -> Any:
+        raise RuntimeError('no')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stream, 'mask', no_mask)
+        for sequence in range(1, 11):  # more than there are places
+            tutor.submit(key_frame(scene, sequence=sequence),
+                         on_lesson=lambda update, *rest: shown.put(update.sequence)).result(30)
+        tutor._teacher_thread.submit(lambda: None).result(30)
+    tutor.submit(key_frame(scene, sequence=11),
+                 on_lesson=lambda update, *rest: shown.put(update.sequence)).result(30)
+    assert shown.get(timeout=30) == 11

@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 
 from shadowtutor_ros.schedule.turns import (
+    Admission,
     BadStreamId,
     MAX_STREAM_ID,
     OWNER_SILENCE,
@@ -75,11 +76,11 @@ def test_a_stream_that_seldom_asks_goes_before_those_that_always_do() -> None:
         turns.done(name, float(number))
 
 
-@pytest.mark.parametrize('stream_id', ['', 'x' * (MAX_STREAM_ID + 1)])
+@pytest.mark.parametrize('stream_id', ['', 'x' * (MAX_STREAM_ID + 1), '\u00e9' * MAX_STREAM_ID])
 def test_a_bad_stream_id_has_no_place(stream_id: str) -> None:
     turns = turns_of('a')
-    with pytest.raises(BadStreamId, match=f'1 to {MAX_STREAM_ID} characters, '
-                                          f'got {len(stream_id)}'):
+    with pytest.raises(BadStreamId, match=f'1 to {MAX_STREAM_ID} bytes, '
+                                          f'got {len(stream_id.encode())}'):
         turns.admit(stream_id, 0, 0.0)
     assert turns.streams == ('a',)
 
@@ -90,9 +91,9 @@ def test_a_new_stream_takes_the_place_that_was_idle_for_longest() -> None:
     with pytest.raises(TooManyStreams, match=r'all 2 streams were active in the last 10 s'):
         turns.admit('c', 0, 9.9)
     assert turns.streams == ('a', 'b')
-    assert turns.admit('c', 0, 10.0) == 'b'
+    assert turns.admit('c', 0, 10.0) == Admission('b')
     assert turns.streams == ('a', 'c')
-    assert turns.admit('d', 0, 30.0) == 'a'
+    assert turns.admit('d', 0, 30.0) == Admission('a')
 
 
 @pytest.mark.parametrize('taken', [False, True])
@@ -105,16 +106,16 @@ def test_a_stream_keeps_its_place_while_it_waits_or_is_taught(taken: bool) -> No
         turns.admit('b', 0, 1e6)
     turns.take()
     turns.done('a', 1e6)
-    assert turns.admit('b', 0, 1e6) == 'a'
+    assert turns.admit('b', 0, 1e6) == Admission('a')
 
 
 def test_a_stream_belongs_to_one_robot_until_that_is_silent() -> None:
     turns: Turns[int] = Turns(1, 100.0)
     turns.admit('camera', 7, 0.0)
-    turns.admit('camera', 7, 3.0)
+    assert turns.admit('camera', 7, 3.0) == Admission()
     with pytest.raises(StreamTaken, match=r"'camera' belongs to another robot, heard 2\.0 s ago"):
         turns.admit('camera', 8, 5.0)
-    turns.admit('camera', 8, 3.0 + OWNER_SILENCE)
+    assert turns.admit('camera', 8, 3.0 + OWNER_SILENCE) == Admission(changed_hands=True)
     with pytest.raises(StreamTaken):
         turns.admit('camera', 7, 4.0 + OWNER_SILENCE)
 

@@ -92,7 +92,7 @@ class ActionLink:
         with self._answered:
             if self._sequence and self._reply is None:
                 self._abandon()
-                self._reply = LinkFailure('given up: the node was deactivated')
+                self._reply = LinkFailure('given up by this node')
                 self._answered.notify_all()
 
     def close(self) -> None:
@@ -119,7 +119,9 @@ class ActionLink:
     def _on_goal(self, sequence: int, future: Future) -> None:
         goal = future.result()
         if goal is None or not goal.accepted:
-            self._answer(sequence, LinkFailure(f'{self._name} rejected the key frame'))
+            self._answer(sequence, LinkFailure(
+                f"{self._name} rejected the key frame: too large, no place, or another robot's "
+                'stream_id; its log says which'))
             return
         with self._answered:
             if sequence != self._sequence:

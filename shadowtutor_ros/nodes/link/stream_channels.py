@@ -28,14 +28,17 @@ class StreamChannels:
         self._tutor = tutor
         self._channels: dict[str, PieceChannel] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def of(self, stream_id: str, name: str) -> PieceChannel:
         """
         Return the channel ``name`` of a stream that has a place, opening it if it is not open.
 
-        Raise BadChannel.
+        Raise BadChannel, Refused when all are closed.
         """
         with self._lock:
+            if self._closed:
+                raise Refused('the tutor is about to rest')
             channel = self._channels.get(stream_id)
             if channel is not None and channel.name == name:
                 return channel
@@ -52,6 +55,7 @@ class StreamChannels:
     def close(self) -> None:
         """Close them all."""
         with self._lock:
+            self._closed = True
             while self._channels:
                 self._channels.popitem()[1].close()
         self._channel_node.close()

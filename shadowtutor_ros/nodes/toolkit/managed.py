@@ -147,14 +147,14 @@ class ManagedNode(LifecycleNode):
     def _leave(self) -> None:
         """Go from where the node is through ErrorProcessing: no other way leads there."""
         with self._steps:
-            if self._failure is not None and not self._ended:
-                if self.phase == ACTIVE:
-                    self.trigger_deactivate()
-                elif self.phase == INACTIVE:
-                    self.trigger_cleanup()
+            # Else somebody else has ended its work meanwhile, and may want it so.
+            leaves = (self._failure is not None and not self._ended
+                      and self.phase in (ACTIVE, INACTIVE))
+            if leaves:
+                (self.trigger_deactivate if self.phase == ACTIVE else self.trigger_cleanup)()
             self._failure = None
-            ended = self._ended
-        if not ended:
+            leaves = leaves and not self._ended
+        if leaves:
             self.on_failed()
 
     def _change_state_if_possible(

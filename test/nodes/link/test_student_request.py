@@ -182,6 +182,7 @@ def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
         raise error
 
     robot.take = take
+    robot.node.trigger_configure()
     first = robot.ask(TIMEOUT)
     tutor.send(update_to_bytes(update), transfer=TRANSFER)
     if isinstance(error, StaleUpdate):

@@ -138,14 +138,19 @@ def test_a_worker_that_fails_ends_in_error_processing(node: Fragile) -> None:
 
 
 def test_a_worker_may_fail_while_the_node_is_deactivated(node: Fragile) -> None:
-    """Deactivation waits for the worker, and the worker for nobody."""
+    """
+    Deactivation waits for the worker, and the worker for nobody. Somebody wanted the node to
+    rest: it does not start again.
+    """
     failed = threading.Event()
     node.on_failed = failed.set
     node.work = lambda: node.deactivating.wait(60) and raises('late')
     node.start()
     assert node.trigger_deactivate() is TransitionCallbackReturn.ERROR
-    assert failed.wait(60)
     assert (state(node), node.problem) == (UNCONFIGURED, 'RuntimeError: late')
+    assert node._failing is not None
+    node._failing.join(60)
+    assert not failed.is_set()
 
 
 def test_an_inactive_node_may_fail_too_and_the_first_error_counts(node: Fragile) -> None:
