@@ -195,13 +195,24 @@ def test_a_student_without_anything_says_what_it_waits_for(system: System) -> No
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
 
 
+def feedback(system: System) -> queue.Queue[int]:
+    """Return what will hold the phases of which the tutor gives signs of life."""
+    heard: queue.Queue[int] = queue.Queue()
+    system.collector._node.create_subscription(
+        Distill.Impl.FeedbackMessage, '/tutor/distill/_action/feedback',
+        lambda message: heard.put(message.feedback.phase), REQUEST)
+    return heard
+
+
 def test_a_tutor_that_ends_tells_the_robot_that_waits_for_it(system: System) -> None:
+    heard = feedback(system)
     tutor = system.tutor(threshold=0.99, cold_start_updates=1000,
                          teacher_weights=system.endless_labels())
     system.student(goal_timeout=10 * START)
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
     system.replay(loop=True)
-    system.wait(lambda s: s.key_frames == 1)
+    while heard.get(timeout=START) != Distill.Feedback.TRAINING:
+        pass
     assert tutor.stop(signal.SIGINT) == 0
     system.wait(lambda s: s.failures >= 1)
     assert any('the tutor was deactivated' in s.detail for s in system.collector.statuses)
@@ -240,10 +251,7 @@ def test_a_node_that_cannot_start_says_why(
 
 
 def test_the_tutor_gives_signs_of_life_throughout_a_long_training(system: System) -> None:
-    heard: queue.Queue[int] = queue.Queue()
-    system.collector._node.create_subscription(
-        Distill.Impl.FeedbackMessage, '/tutor/distill/_action/feedback',
-        lambda message: heard.put(message.feedback.phase), REQUEST)
+    heard = feedback(system)
     system.tutor(threshold=0.99, cold_start_updates=1000,
                  teacher_weights=system.endless_labels())
     system.student(min_stride=2, max_stride=2, goal_timeout=1.5)

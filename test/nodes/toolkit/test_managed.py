@@ -124,8 +124,10 @@ def raises(text: str) -> None:
 def test_a_worker_that_fails_ends_in_error_processing(node: Fragile) -> None:
     failed = threading.Event()
     node.on_failed = failed.set
-    node.work = lambda: raises('no more memory')
+    started = threading.Event()
+    node.work = lambda: started.wait(60) and raises('no more memory')
     node.start()
+    started.set()
     assert failed.wait(60)
     assert (state(node), node.phase) == (UNCONFIGURED, UNCONFIGURED)
     assert node.problem == 'RuntimeError: no more memory'
