@@ -233,7 +233,7 @@ def test_nodes_on_simulated_time_do_not_wait_for_its_clock(system: System) -> No
     (lambda s: s.student(checkpoint='/nowhere.safetensors'), 'no such student checkpoint'),
     (lambda s: s.student(min_stride=9, max_stride=8), '1 <= min_stride <= max_stride'),
     (lambda s: s.student(speed=1), "unknown parameter 'speed'"),
-    (lambda s: s.student(stream_id=129 * 'x'), 'expected at most 128 characters, got 129'),
+    (lambda s: s.student(stream_id=129 * 'x'), 'expected at most 128 bytes, got 129'),
     (lambda s: s.student(precision='fp16'), 'precision fp16 needs a GPU'),
     (lambda s: s.student(cpus='0-4096'), 'are not among the CPUs'),
     (lambda s: s.replay(source='/nowhere.avi'), 'no such video file'),
