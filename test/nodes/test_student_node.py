@@ -249,8 +249,10 @@ def test_a_task_without_topics_is_named_at_the_start(
     save_checkpoint(Student.random(replace(info, task='odd'), 0), path)
     rclpy.init(args=['--ros-args', '-p', f'checkpoint:={path}'], domain_id=domain_id)
     node = StudentNode()
-    with pytest.raises(StartError, match="UnknownTask: task: expected one of segmentation, "
-                                         "whose answers this node has topics for, got 'odd'"):
-        node.start()
-    node.destroy_node()
-    rclpy.shutdown()
+    try:
+        with pytest.raises(StartError, match="UnknownTask: task: expected one of segmentation, "
+                                             "whose answers this node has topics for, got 'odd'"):
+            node.start()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
