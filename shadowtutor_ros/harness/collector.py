@@ -25,8 +25,11 @@ from shadowtutor_msgs.msg import StudentStatus
 from shadowtutor_ros.wire.messages import stamp_from_msg
 
 # What the harness asks of the camera and mask topics, so that no frame is lost.
-LOSSLESS = {'reliability': 'reliable', 'durability': 'transient_local'}
-_LOSSLESS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE,
+# A busy reader may be some pictures behind, and some seconds.
+_DEPTH, _LIFESPAN = 10, 60_000_000_000  # ns
+LOSSLESS = {'reliability': 'reliable', 'durability': 'transient_local', 'depth': _DEPTH,
+            'lifespan': _LIFESPAN}
+_LOSSLESS_QOS = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE,
                            durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # A subscriber to a state wants the newest; here one event is as good as the other.
 _EVERY_STATUS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE,

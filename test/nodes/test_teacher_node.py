@@ -29,7 +29,7 @@ LOSSLESS_TOPICS = {f'qos_overrides.{topic}.{k}': v for k, v in LOSSLESS.items()
 def teacher(scene: Scene, log: Path, **parameters: object) -> NodeProcess:
     return NodeProcess('teacher_node', {
         'teacher': 'labels', 'teacher_weights': str(scene.label_maps), 'threads': 1,
-        f'qos_overrides.{MASK}.publisher.depth': DEPTH, **LOSSLESS_TOPICS, **parameters}, log)
+        **LOSSLESS_TOPICS, f'qos_overrides.{MASK}.publisher.depth': DEPTH, **parameters}, log)
 
 
 @pytest.fixture
