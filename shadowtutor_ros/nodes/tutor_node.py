@@ -21,7 +21,7 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.stream_channels import StreamChannels
-from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+from shadowtutor_ros.nodes.toolkit.managed import ACTIVE, ManagedNode
 from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import publisher
@@ -121,7 +121,8 @@ class TutorNode(ManagedNode):
         """Return what serves robots; raise NotActive if the node is not active."""
         tutor, channels = self._tutor, self._channels
         if not self._active or tutor is None or channels is None:
-            raise NotActive(f'the tutor is {self.phase}')
+            phase = 'about to end' if self.phase == ACTIVE else self.phase
+            raise NotActive(f'the tutor is {phase}')
         return tutor, channels
 
     def _get_student(
