@@ -27,8 +27,9 @@ from shadowtutor_ros.wire.messages import stamp_from_msg
 # What the harness asks of the camera and mask topics, so that no frame is lost.
 # A busy reader may be some pictures behind, and some seconds.
 _DEPTH, _LIFESPAN = 10, 60_000_000_000  # ns
-LOSSLESS = {'reliability': 'reliable', 'durability': 'transient_local', 'depth': _DEPTH,
-            'lifespan': _LIFESPAN}
+LOSSLESS: dict[str, str | int] = {
+    'reliability': 'reliable', 'durability': 'transient_local', 'depth': _DEPTH,
+    'lifespan': _LIFESPAN}
 _LOSSLESS_QOS = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE,
                            durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # A subscriber to a state wants the newest; here one event is as good as the other.

@@ -180,7 +180,7 @@ def _threads() -> int:
     return max(1, (os.cpu_count() or 2) // 2)
 
 
-def _lossless(topic: str, side: str) -> dict[str, str]:
+def _lossless(topic: str, side: str) -> dict[str, str | int]:
     return {f'qos_overrides.{topic}.{side}.{policy}': value
             for policy, value in LOSSLESS.items()}
 
