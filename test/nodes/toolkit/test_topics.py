@@ -11,7 +11,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.ros
 
 TIMEOUT = 60.0
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+# A log may be written before the two nodes have found each other.
+SAID_BEFORE = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -30,7 +32,7 @@ def ends(domain_id: int) -> Iterator[tuple[Node, Node, Callable[[str], str]]]:
     rclpy.init(context=context, domain_id=domain_id)
     ours, theirs = (rclpy.create_node(name, context=context) for name in ('ours', 'theirs'))
     logs: queue.Queue[Log] = queue.Queue()
-    theirs.create_subscription(Log, '/rosout', logs.put, 100)
+    theirs.create_subscription(Log, '/rosout', logs.put, SAID_BEFORE)
 
     def warning(word: str) -> str:
         while True:
