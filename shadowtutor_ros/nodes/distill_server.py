@@ -281,10 +281,11 @@ class DistillServer:
             result.message = str(outcome)
             # It may not be marked yet: rclpy does so after the callback that told of it.
             (goal.handle.canceled if goal.handle.is_cancel_requested else goal.handle.abort)()
+        elif isinstance(outcome, NotActive):  # nothing to complain of: somebody wants it so
+            result.message = str(outcome)
+            goal.handle.abort()
         else:
-            if not isinstance(outcome, NotActive):
-                self._desk.on_failure(goal.name, outcome)
-            result.message = (str(outcome) if isinstance(outcome, NotActive)
-                              else f'{type(outcome).__name__}: {outcome}')
+            self._desk.on_failure(goal.name, outcome)
+            result.message = f'{type(outcome).__name__}: {outcome}'
             goal.handle.abort()
         return result
