@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a JPEG or PNG says of itself, read before a decoder allocates anything for it."""
+"""What a JPEG, PNG or WebP says of itself, read before a decoder allocates anything for it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _CHUNK = 12  # bytes of length, kind and checksum
+
+# RIFF, length, form; chunk and length; the picture's tag, start and size. A chunk VP8X would bring
+# animation, rotation and colour profiles.
+_WEBP = struct.Struct('<4sI4s 4sI 3s3sHH')
+_WEBP_SIGNS = b'RIFF', b'WEBP', b'VP8 ', b'\x9d\x01\x2a'
+_WEBP_SIDE = 0x3fff  # the bits above say how large to show it
 
 
 class BadHeader(ShadowTutorError):
@@ -73,6 +79,24 @@ def png_size(data: bytes) -> tuple[int, int]:
             return height, width
         at += _CHUNK + length
     raise BadHeader(f'PNG: expected at most {MAX_CHUNKS} chunks')
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """
+    Return height and width as the header of a lossy WebP says.
+
+    Raise BadHeader when it is no WebP, has anything beside one lossy picture (animation, alpha,
+    EXIF, a colour profile), or another length than it says.
+    """
+    if len(data) < _WEBP.size:
+        raise _not('webp', data, 'no header')
+    riff, whole, form, chunk, length, tag, start, width, height = _WEBP.unpack_from(data)
+    if (riff, form, chunk, start) != _WEBP_SIGNS or tag[0] & 1:
+        raise _not('webp', data, 'no lossy picture alone')
+    if not len(data) - 8 == whole == length + length % 2 + 12:
+        raise BadHeader(f'WebP of {len(data)} bytes: expected {whole + 8} '
+                        f'with a picture of {length}')
+    return height & _WEBP_SIDE, width & _WEBP_SIDE
 
 
 def _not(name: str, data: bytes, missing: str) -> BadHeader:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes as JPEG and PNG say them; what would make a decoder work or allocate is refused."""
+"""Sizes as JPEG, PNG and WebP say them; what would make a decoder work or allocate is refused."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from shadowtutor_ros.image_header import (
     MAX_MARKERS,
     MAX_SCANS,
     png_size,
+    webp_size,
 )
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
@@ -128,6 +129,65 @@ def test_a_png_of_very_many_chunks_is_refused() -> None:
     assert png_size(SIGNATURE + HEADER + empty * (MAX_CHUNKS - 3) + PIXELS + END) == (8, 8)
     with pytest.raises(BadHeader, match=f'at most {MAX_CHUNKS} chunks'):
         png_size(SIGNATURE + HEADER + empty * (MAX_CHUNKS - 1) + PIXELS + END)
+
+
+def riff(*chunks: bytes) -> bytes:
+    content = b'WEBP' + b''.join(chunks)
+    return b'RIFF' + struct.pack('<I', len(content)) + content
+
+
+LOSSY_CHUNK = picture('WEBP', quality=80)[12:]
+EXTENDED = b'VP8X' + struct.pack('<I', 10) + bytes(4) + bytes([52, 0, 0, 36, 0, 0])
+
+
+def test_the_size_of_a_webp() -> None:
+    assert webp_size(picture('WEBP', quality=80)) == (37, 53)
+    assert webp_size(riff(LOSSY_CHUNK)) == (37, 53)
+
+
+@pytest.mark.parametrize('scale', range(4))
+def test_how_large_to_show_a_webp_changes_no_size(scale: int) -> None:
+    data = bytearray(picture('WEBP', quality=80))
+    data[27] |= scale << 6
+    data[29] |= scale << 6
+    assert webp_size(bytes(data)) == (37, 53)
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (37, 53, 3)
+
+
+@pytest.mark.parametrize('data', [
+    picture('WEBP', lossless=True), picture('WEBP', exif=b'Exif\x00\x00' + bytes(20)),
+    picture('WEBP', icc_profile=bytes(200)), riff(EXTENDED, LOSSY_CHUNK), riff(EXTENDED),
+    picture('WEBP', save_all=True, append_images=[Image.new('RGB', (53, 37))]),
+    riff(b'ABCD' + LOSSY_CHUNK[4:]), b'RIFX' + picture('WEBP')[4:],
+    picture('WEBP')[:8] + b'WAVE' + picture('WEBP')[12:],
+], ids=['lossless', 'EXIF', 'colour profile', 'extended', 'without a picture', 'animation',
+        'another chunk', 'big-endian', 'sound'])
+def test_a_webp_that_is_more_than_a_lossy_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(BadHeader, match=r'expected webp, got .*no lossy picture alone'):
+        webp_size(data)
+
+
+def test_a_webp_that_needs_a_picture_before_it_is_refused() -> None:
+    data = bytearray(picture('WEBP', quality=80))
+    data[20] |= 1
+    with pytest.raises(BadHeader, match='no lossy picture alone'):
+        webp_size(bytes(data))
+
+
+@pytest.mark.parametrize('data', [
+    picture('WEBP')[:-1], picture('WEBP') + b'x', riff(LOSSY_CHUNK, LOSSY_CHUNK),
+    riff(LOSSY_CHUNK, b'EXIF' + bytes(4)), riff(LOSSY_CHUNK[:-2]),
+    riff(b'VP8 \xff\xff\xff\xff' + LOSSY_CHUNK[8:]), picture('WEBP')[:4] + b'\xff' * 4
+    + picture('WEBP')[8:]])
+def test_a_webp_of_another_length_than_it_says_is_refused(data: bytes) -> None:
+    with pytest.raises(BadHeader, match=f'WebP of {len(data)} bytes: expected'):
+        webp_size(data)
+
+
+def test_a_webp_shorter_than_its_header_is_refused() -> None:
+    for length in range(30):
+        with pytest.raises(BadHeader, match=f'expected webp, got {length} bytes'):
+            webp_size(picture('WEBP')[:length])
 
 
 def test_a_small_png_that_says_4_gib_costs_nothing() -> None:

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 import torch
+from torch import Tensor
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.teacher.instances import paint
-from shadowtutor_ros.teacher.protocol import Labelling, TeacherOptions, TeacherUnavailable
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.teacher.instances import paint, Patch
+from shadowtutor_ros.teacher.protocol import (
+    Labelling,
+    StampedFrame,
+    TeacherOptions,
+    TeacherUnavailable,
+)
 from shadowtutor_ros.teacher.weights import file_version, load_weights
 
 CONFIG = 'COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml'
@@ -56,15 +63,28 @@ class Detectron2Teacher:
         self.version = f'{weights} {options.score_threshold}'
         self._classes = options.classes
 
-    def label(self, frame: NDArray[np.uint8], stamp: float = 0.0) -> Labelling:
+    def label(self, frame: Frame, stamp: float = 0.0) -> Labelling:
         """Label a BGR uint8 HxWx3 frame."""
-        return labelling_of(self._predict(frame)['instances'], self._classes)
+        return self.label_many([StampedFrame(frame, stamp)])[0]
+
+    def label_many(self, frames: Sequence[StampedFrame]) -> list[Labelling]:
+        """Label BGR uint8 HxWx3 frames of any sizes together."""
+        with torch.no_grad():
+            outputs = self._predict.model([self._input(stamped.frame) for stamped in frames])
+        return [labelling_of(output['instances'], self._classes) for output in outputs]
+
+    def _input(self, frame: Frame) -> dict[str, Any]:
+        """Return what the model takes, made as DefaultPredictor does, which takes one frame."""
+        picture = frame[..., ::-1] if self._predict.input_format == 'RGB' else frame
+        resized = self._predict.aug.get_transform(picture).apply_image(picture)
+        image = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1), np.float32))
+        return {'image': image, 'height': frame.shape[0], 'width': frame.shape[1]}
 
 
 def labelling_of(instances: Any, classes: ClassSet) -> Labelling:
-    """Return the labelling of detectron2's ``Instances``, whose class ids are COCO's 0-79."""
-    instances = instances.to('cpu')
-    masks: torch.Tensor = instances.pred_masks
-    return paint(lambda index: masks[index].numpy().astype(bool),
-                 instances.pred_classes.numpy(), instances.scores.numpy(),
-                 instances.pred_boxes.tensor.numpy(), classes, (masks.shape[1], masks.shape[2]))
+    """Return the labelling, on its device, of detectron2's ``Instances`` of COCO ids 0-79."""
+    masks: Tensor = instances.pred_masks
+    return paint(lambda index: Patch(0, 0, masks[index].bool()),
+                 instances.pred_classes.cpu().numpy(), instances.scores.cpu().numpy(),
+                 instances.pred_boxes.tensor.cpu().numpy(), classes,
+                 (masks.shape[1], masks.shape[2]), masks.device)

@@ -9,10 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+import torch
 
 from shadowtutor_ros.classes import ClassSet, COCO_NAMES
 from shadowtutor_ros.teacher.array_pickle import Array, UntrustedFile
-from shadowtutor_ros.teacher.instances import paint
+from shadowtutor_ros.teacher.instances import paint, Patch
 from shadowtutor_ros.teacher.object_npy import read_object_npy
 from shadowtutor_ros.teacher.protocol import Labelling, TeacherError
 
@@ -59,10 +60,8 @@ class LvsTeacher:
         height, width = frame.shape[:2]
         corners = (boxes[kept] * (height, width, height, width)).astype(np.int64)
 
-        def mask_of(index: int) -> NDArray[np.bool_]:
-            full = np.zeros((height, width), np.bool_)
-            _place(full, masks[kept[index]], *corners[index].tolist())
-            return full
+        def mask_of(index: int) -> Patch:
+            return _patch(masks[kept[index]], corners[index].tolist(), (height, width))
 
         return paint(mask_of, coco[kept] - 1, scores[kept],
                      corners[:, [1, 0, 3, 2]].astype(np.float32), self._classes, (height, width))
@@ -99,13 +98,17 @@ class LvsTeacher:
                             f'got {found}')
 
 
-def _place(
-    target: NDArray[np.bool_], mask: NDArray[np.float32], y1: int, x1: int, y2: int, x2: int,
-) -> None:
-    """Set ``target`` where the MxM ``mask``, stretched over its box in pixels, is an object."""
-    if y2 <= y1 or x2 <= x1:
-        return
-    stretched = cv2.resize(mask, (x2 - x1, y2 - y1)) >= MASK_THRESHOLD
-    top, left = max(0, -y1), max(0, -x1)
-    region = target[max(0, y1):max(0, y2), max(0, x1):max(0, x2)]
-    region[:] = stretched[top:top + region.shape[0], left:left + region.shape[1]]
+def _patch(
+    mask: NDArray[np.float32], corners: list[int], size: tuple[int, int],
+) -> Patch:
+    """
+    Return where the MxM ``mask`` is an object, in a frame of ``size``.
+
+    It is stretched over its box, whose ``corners`` are y1, x1, y2, x2 in pixels.
+    """
+    y1, x1, y2, x2 = corners
+    top, left, bottom, right = max(0, y1), max(0, x1), min(size[0], y2), min(size[1], x2)
+    if bottom <= top or right <= left:
+        return Patch(0, 0, torch.zeros(0, 0, dtype=torch.bool))
+    stretched = cv2.resize(mask, (x2 - x1, y2 - y1))[top - y1:bottom - y1, left - x1:right - x1]
+    return Patch(top, left, torch.from_numpy(stretched >= MASK_THRESHOLD))

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.frame import Frame
+
+if TYPE_CHECKING:  # the table of teachers is read without torch
+    import torch
+    from torch import Tensor
 
 
 class TeacherError(ShadowTutorError):
@@ -49,17 +56,45 @@ class TeacherOptions:
 
 
 @dataclass(frozen=True)
+class StampedFrame:
+    """A BGR uint8 HxWx3 frame and its media time in seconds."""
+
+    frame: Frame
+    stamp: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class Labelling:
     """
     What a teacher says of one frame.
 
-    ``class_ids`` is HxW uint8 ids of the class set; ``boxes`` Nx4 float32 x1, y1, x2, y2 in
-    pixels of the objects in it, ``scores`` their N confidences, 0-1.
+    ``label_map`` is HxW uint8 ids of the class set, where the teacher made it: an array, or a
+    tensor whose device has finished it. It crosses to another device by ``class_ids_on``, and to
+    the host when ``class_ids`` is first asked for. ``boxes``, Nx4 float32 x1, y1, x2, y2 in
+    pixels of the objects in it, and ``scores``, their N confidences, 0-1, are on the host from
+    the start. A labelling is equal to none but itself.
     """
 
-    class_ids: NDArray[np.uint8]
+    label_map: NDArray[np.uint8] | Tensor = field(repr=False)
     boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @cached_property
+    def class_ids(self) -> NDArray[np.uint8]:
+        """The HxW uint8 label map on the host."""
+        if isinstance(self.label_map, np.ndarray):
+            return self.label_map
+        here: NDArray[np.uint8] = self.label_map.cpu().numpy()
+        return here
+
+    def class_ids_on(self, device: str | torch.device) -> Tensor:
+        """Return the HxW uint8 label map on ``device``; where it lies there, it is no copy."""
+        import torch
+        if isinstance(self.label_map, np.ndarray):
+            return torch.from_numpy(np.ascontiguousarray(self.label_map)).to(device)
+        if self.label_map.is_cuda:  # its memory is not given away before this reader is done
+            self.label_map.record_stream(torch.cuda.current_stream(self.label_map.device))
+        return self.label_map.to(device)
 
 
 class Teacher(Protocol):
@@ -70,3 +105,11 @@ class Teacher(Protocol):
 
     def label(self, frame: NDArray[np.uint8], stamp: float = 0.0) -> Labelling:
         """Label a BGR uint8 HxWx3 frame of media time ``stamp`` seconds."""
+
+
+@runtime_checkable
+class BatchTeacher(Teacher, Protocol):
+    """A teacher that several frames together cost less than one by one."""
+
+    def label_many(self, frames: Sequence[StampedFrame]) -> list[Labelling]:
+        """Label frames of any sizes; return the labelling of each in their order."""

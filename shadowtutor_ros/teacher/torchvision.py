@@ -6,13 +6,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
 from shadowtutor_ros.classes import ClassSet, COCO_NAMES
-from shadowtutor_ros.teacher.instances import paint
-from shadowtutor_ros.teacher.protocol import Labelling, TeacherOptions, TeacherUnavailable
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.teacher.instances import paint, Patch
+from shadowtutor_ros.teacher.picture import picture_on, rgb
+from shadowtutor_ros.teacher.protocol import (
+    Labelling,
+    StampedFrame,
+    TeacherOptions,
+    TeacherUnavailable,
+)
 from shadowtutor_ros.teacher.weights import file_version, load_weights
 
 
@@ -55,12 +61,16 @@ class TorchvisionTeacher:
         self._categories = coco.meta['categories']
         self._network = network.eval().to(options.device)
 
-    @torch.inference_mode()
-    def label(self, frame: NDArray[np.uint8], stamp: float = 0.0) -> Labelling:
+    def label(self, frame: Frame, stamp: float = 0.0) -> Labelling:
         """Label a BGR uint8 HxWx3 frame."""
-        rgb = np.ascontiguousarray(frame[..., ::-1])
-        image = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1).float() / 255
-        return labelling_of(self._network([image])[0], self._categories, self._classes)
+        return self.label_many([StampedFrame(frame, stamp)])[0]
+
+    def label_many(self, frames: Sequence[StampedFrame]) -> list[Labelling]:
+        """Label BGR uint8 HxWx3 frames of any sizes together."""
+        with torch.inference_mode():
+            outputs = self._network([
+                rgb(picture_on(self._device, stamped.frame)) for stamped in frames])
+        return [labelling_of(output, self._categories, self._classes) for output in outputs]
 
 
 def labelling_of(
@@ -70,13 +80,13 @@ def labelling_of(
     Return the labelling of one torchvision detection.
 
     ``categories`` names its 91 label numbers, ten of which COCO left out: they are no objects.
-    ``masks`` is Nx1xHxW probabilities.
+    ``masks`` is Nx1xHxW probabilities; the label map is made on their device.
     """
     coco = {name: index for index, name in enumerate(COCO_NAMES)}
     names = [categories[label] for label in output['labels'].tolist()]
     kept = [index for index, name in enumerate(names) if name in coco]
     ids = np.array([coco[names[index]] for index in kept], np.int64)
     masks = output['masks'][:, 0]
-    return paint(lambda index: (masks[kept[index]] > 0.5).cpu().numpy(), ids,
+    return paint(lambda index: Patch(0, 0, masks[kept[index]] > 0.5), ids,
                  output['scores'][kept].cpu().numpy(), output['boxes'][kept].cpu().numpy(),
-                 classes, (masks.shape[1], masks.shape[2]))
+                 classes, (masks.shape[1], masks.shape[2]), masks.device)

@@ -15,10 +15,18 @@ from torch import nn
 
 from shadowtutor_ros.classes import ClassSet, COCO_NAMES
 from shadowtutor_ros.teacher.factory import create_teacher
-from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
+from shadowtutor_ros.teacher.protocol import (
+    BatchTeacher,
+    StampedFrame,
+    TeacherError,
+    TeacherUnavailable,
+)
 from shadowtutor_ros.teacher.weights import file_version
 
 CAR = COCO_NAMES.index('car')
+SEEN = 2  # the id of a car
+RED = np.zeros((2, 4, 3), np.uint8)
+RED[:, :2, 2] = 255  # BGR
 ZOO = 'https://example.org/model_final.pkl'
 
 
@@ -29,8 +37,39 @@ def configuration() -> Any:
             SCORE_THRESH_TEST=0.0)))
 
 
+class Model(nn.Module):
+    """Sees a car where an RGB picture is red, as sure as its only weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sure = nn.Parameter(torch.tensor(0.0))
+        self.batches: list[int] = []
+
+    def forward(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self.batches.append(len(inputs))
+        return [{'instances': self._instances(**one)} for one in inputs]
+
+    def _instances(self, image: torch.Tensor, height: int, width: int) -> Any:
+        assert image.dtype == torch.float32
+        assert image.shape == (3, 2 * height, 2 * width)
+        return SimpleNamespace(
+            pred_masks=image[:1, ::2, ::2] > 200, pred_classes=torch.tensor([CAR]),
+            scores=self.sure.detach()[None],
+            pred_boxes=SimpleNamespace(tensor=torch.zeros(1, 4)))
+
+
+class Twice:
+    """Resizes as detectron2's augmentations do."""
+
+    def get_transform(self, picture: np.ndarray) -> 'Twice':
+        return self
+
+    def apply_image(self, picture: np.ndarray) -> np.ndarray:
+        return picture.repeat(2, 0).repeat(2, 1)
+
+
 class Predictor:
-    """Sees a car everywhere, as sure as its only weight."""
+    """Has what ours asks of DefaultPredictor."""
 
     made: list['Predictor'] = []  # noqa: RUF012
 
@@ -38,17 +77,10 @@ class Predictor:
         if settings.MODEL.WEIGHTS:
             raise OSError('no network')
         self.settings = settings
-        self.model = nn.Module()
-        self.model.sure = nn.Parameter(torch.tensor(0.0))
+        self.model = Model()
+        self.aug = Twice()
+        self.input_format = 'RGB'
         Predictor.made.append(self)
-
-    def __call__(self, frame: np.ndarray) -> dict[str, Any]:
-        found: Any = SimpleNamespace(
-            pred_masks=torch.ones(1, *frame.shape[:2], dtype=torch.bool),
-            pred_classes=torch.tensor([CAR]), scores=self.model.sure.detach()[None],
-            pred_boxes=SimpleNamespace(tensor=torch.zeros(1, 4)))
-        found.to = lambda device: found
-        return {'instances': found}
 
 
 @pytest.fixture(autouse=True)
@@ -79,9 +111,26 @@ def test_a_local_file_is_taken_and_nothing_is_downloaded(
     assert settings.MODEL.DEVICE == 'meta'
     assert settings.MODEL.ROI_HEADS.SCORE_THRESH_TEST == 0.7
     assert (teacher.name, teacher.version) == ('detectron2', f'{file_version(path)} 0.7')
-    labelling = teacher.label(np.zeros((2, 4, 3), np.uint8))
-    assert labelling.class_ids.tolist() == [[classes.coco_lookup()[CAR]] * 4] * 2
+    labelling = teacher.label(RED)
+    assert labelling.class_ids.tolist() == [[SEEN, SEEN, 8, 8]] * 2
     assert labelling.scores.tolist() == [0.75]
+
+
+def test_frames_of_several_sizes_go_together(classes: ClassSet) -> None:
+    sys.modules['detectron2.model_zoo'].get_checkpoint_url = lambda name: ''
+    teacher = create_teacher('detectron2', classes)
+    assert isinstance(teacher, BatchTeacher)
+    labellings = teacher.label_many([StampedFrame(RED), StampedFrame(RED[:1, ::-1])])
+    assert [labelling.class_ids.tolist() for labelling in labellings] == [
+        [[SEEN, SEEN, 8, 8]] * 2, [[8, 8, SEEN, SEEN]]]
+    assert Predictor.made[0].model.batches == [2]
+
+
+def test_a_model_for_bgr_gets_bgr(classes: ClassSet) -> None:
+    sys.modules['detectron2.model_zoo'].get_checkpoint_url = lambda name: ''
+    teacher = create_teacher('detectron2', classes)
+    Predictor.made[0].input_format = 'BGR'
+    assert (teacher.label(RED).class_ids == 8).all()
 
 
 def test_weights_of_another_network_are_named(classes: ClassSet, tmp_path: Path) -> None:

@@ -14,7 +14,12 @@ from torch import nn, Tensor
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.teacher.factory import create_teacher
-from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
+from shadowtutor_ros.teacher.protocol import (
+    BatchTeacher,
+    StampedFrame,
+    TeacherError,
+    TeacherUnavailable,
+)
 from shadowtutor_ros.teacher.weights import file_version
 
 
@@ -28,14 +33,16 @@ class Network(nn.Module):
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         assert not self.training
-        image, = images
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: Tensor) -> dict[str, Tensor]:
         _, height, width = image.shape
         found = int(self.sure >= self.threshold)
         masks = torch.zeros(found, 1, height, width)
         masks[..., :width // 2] = image[0].max()  # the red of an RGB image
-        return [{'boxes': torch.tensor([[0.0, 0.0, width / 2, height]] * found).reshape(-1, 4),
-                 'labels': torch.ones(found, dtype=torch.int64),
-                 'scores': self.sure.detach().repeat(found), 'masks': masks}]
+        return {'boxes': torch.tensor([[0.0, 0.0, width / 2, height]] * found).reshape(-1, 4),
+                'labels': torch.ones(found, dtype=torch.int64),
+                'scores': self.sure.detach().repeat(found), 'masks': masks}
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +88,17 @@ def test_a_local_file_is_taken_and_nothing_is_downloaded(
     assert labelling.class_ids.dtype == np.uint8
     assert labelling.boxes.tolist() == [[0, 0, 2, 2]]
     assert labelling.scores.tolist() == [0.75]
+
+
+def test_frames_of_several_sizes_go_together(classes: ClassSet, tmp_path: Path) -> None:
+    teacher = create_teacher(
+        'torchvision', classes, weights=str(saved(tmp_path / 'a.pth', 0.75)))
+    assert isinstance(teacher, BatchTeacher)
+    red, black = np.full((2, 4, 3), (0, 0, 255), np.uint8), np.zeros((1, 2, 3), np.uint8)
+    labellings = teacher.label_many([StampedFrame(red), StampedFrame(black)])
+    assert [labelling.class_ids.tolist() for labelling in labellings] == [
+        [[0, 0, 8, 8]] * 2, [[8, 8]]]
+    assert labellings[1].boxes.tolist() == [[0, 0, 1, 1]]
 
 
 def test_the_threshold_reaches_the_network(classes: ClassSet, tmp_path: Path) -> None:

@@ -130,10 +130,10 @@ class ImplicitA(nn.Module):
 
 class Detections(NamedTuple):
     """
-    What the network says of one image of HxW pixels, N candidates of C classes.
+    What the network says of B images of HxW pixels, N candidates of C classes in each, float32.
 
-    ``boxes`` Nx4 centre x, y, width, height in pixels; ``scores`` NxC; ``coefficients`` Nx32 of
-    the ``prototypes`` 32x(H/4)x(W/4), whose products are mask logits.
+    ``boxes`` BxNx4 centre x, y, width, height in pixels; ``scores`` BxNxC; ``coefficients``
+    BxNx32 of the ``prototypes`` Bx32x(H/4)x(W/4), whose products are mask logits.
     """
 
     boxes: Tensor
@@ -162,17 +162,18 @@ class Segment(nn.Module):
             convolution.bias += convolution.weight.flatten(1) @ added.implicit.flatten()
 
     def forward(self, x: list[Tensor]) -> Detections:
-        decoded = [self._decode(convolve(level), anchors, stride)
+        # In half precision a place would be known to half a pixel.
+        decoded = [self._decode(convolve(level).float(), anchors, stride)
                    for convolve, level, anchors, stride
                    in zip(self.m, x, self.anchors, self.stride)]
-        boxes, scores, coefficients = (torch.cat(part) for part in zip(*decoded))
-        return Detections(boxes, scores, coefficients, self.proto(x[0])[0])
+        boxes, scores, coefficients = (torch.cat(part, 1) for part in zip(*decoded))
+        return Detections(boxes, scores, coefficients, self.proto(x[0]).float())
 
     def _decode(
         self, raw: Tensor, anchors: Tensor, stride: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        height, width = raw.shape[-2:]
-        raw = raw.view(self.na, self.no, height, width).permute(0, 2, 3, 1)
+        batch, _, height, width = raw.shape
+        raw = raw.view(batch, self.na, self.no, height, width).permute(0, 1, 3, 4, 2)
         places, scores, coefficients = torch.split(
             raw, [4, 1 + self.nc, self.nm], -1)
         y, x = torch.meshgrid(
@@ -181,16 +182,16 @@ class Segment(nn.Module):
         places, scores = places.sigmoid() * 2, scores.sigmoid()
         centres = (places[..., :2] - 0.5 + torch.stack((x, y), -1)) * stride
         sizes = places[..., 2:] ** 2 * (anchors * stride).view(-1, 1, 1, 2)
-        return (torch.cat((centres, sizes), -1).reshape(-1, 4),
-                (scores[..., :1] * scores[..., 1:]).reshape(-1, self.nc),
-                coefficients.reshape(-1, self.nm))
+        return (torch.cat((centres, sizes), -1).reshape(batch, -1, 4),
+                (scores[..., :1] * scores[..., 1:]).reshape(batch, -1, self.nc),
+                coefficients.reshape(batch, -1, self.nm))
 
 
 class SegmentationModel(nn.Module):
     """
     The layers of ``model`` in order; each takes the outputs that its ``f`` names.
 
-    Takes a 1x3xHxW RGB image, 0-1, with H and W multiples of 32.
+    Takes Bx3xHxW RGB images, 0-1, with H and W multiples of 32.
     """
 
     model: nn.Sequential
