@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The torch device that a name means on this machine, and whether it is broken."""
 
+import os
+
 import torch
 
 _BROKEN = getattr(torch, 'AcceleratorError', ())  # torch before 2.8 has no name for it
@@ -10,6 +12,14 @@ def is_broken(error: BaseException) -> bool:
     """Say whether ``error`` is of a device that this process cannot use any more."""
     return isinstance(error, _BROKEN) or (
         isinstance(error, RuntimeError) and 'CUDA error' in str(error))
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that a device, or the host for a CPU, can still give."""
+    if device.type == 'cuda':
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
 
 
 def pick_device(name: str) -> torch.device:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
+
+from shadowtutor_ros.cuda_graph import Recorder, Recording
 
 AUTO = 'auto'
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -47,13 +48,12 @@ def _cpu_has_bf16() -> bool:
 
 
 @dataclass(frozen=True)
-class _Recording:
-    """A graph with its buffers: pinned ones here, those that it reads and writes over there."""
+class _Answering:
+    """A recorded answer with its buffers: pinned ones here, the frame's over there."""
 
-    graph: torch.cuda.CUDAGraph
     frame_here: Tensor
     frame: Tensor
-    answer: Tensor
+    recording: Recording[Tensor]
     answer_here: Tensor
 
 
@@ -69,47 +69,36 @@ class AnswerGraph:
     def __init__(self, answer_to: Callable[[Tensor], Tensor], device: torch.device) -> None:
         self._answer_to = answer_to
         self._device = device
+        self._recorder = Recorder(device)
         self._shape: tuple[int, ...] = ()
-        self._recording: _Recording | None = None
+        self._answering: _Answering | None = None
 
     def __call__(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
         """Return the answer to an HxWx3 frame."""
         with torch.cuda.device(self._device):
             if frame.shape != self._shape:
-                self._shape, self._recording = frame.shape, self._record(frame.shape)
-            recording = self._recording
-            if recording is None:
+                self._shape, self._answering = frame.shape, self._record(frame.shape)
+            answering = self._answering
+            if answering is None:
                 plain: NDArray[Any] = self._answer_to(
                     torch.from_numpy(np.ascontiguousarray(frame)).to(self._device)
                 ).cpu().numpy()
                 return plain
-            recording.frame_here.numpy()[...] = frame
-            recording.frame.copy_(recording.frame_here, non_blocking=True)
-            recording.graph.replay()
-            recording.answer_here.copy_(recording.answer, non_blocking=True)
+            answering.frame_here.numpy()[...] = frame
+            answering.frame.copy_(answering.frame_here, non_blocking=True)
+            answering.answer_here.copy_(answering.recording.replay(), non_blocking=True)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
             done.synchronize()
-            answer: NDArray[Any] = recording.answer_here.numpy().copy()
+            answer: NDArray[Any] = answering.answer_here.numpy().copy()
             return answer
 
-    def _record(self, shape: tuple[int, ...]) -> _Recording | None:
-        torch.backends.cudnn.benchmark = True
+    def _record(self, shape: tuple[int, ...]) -> _Answering | None:
         frame = torch.zeros(shape, dtype=torch.uint8, device=self._device)
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):  # libraries load and choose their kernels
-                self._answer_to(frame)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        try:
-            # Other threads may use the device meanwhile.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode='thread_local'):
-                answer = self._answer_to(frame)
-        except RuntimeError as error:
-            logging.getLogger(__name__).warning('no CUDA graph, the student is slower: %s', error)
+        recording = self._recorder.record(lambda: self._answer_to(frame))
+        if recording is None:
             return None
-        return _Recording(
-            graph, torch.zeros(shape, dtype=torch.uint8, pin_memory=True), frame, answer,
+        answer = recording.result
+        return _Answering(
+            torch.zeros(shape, dtype=torch.uint8, pin_memory=True), frame, recording,
             torch.zeros(answer.shape, dtype=answer.dtype, pin_memory=True))

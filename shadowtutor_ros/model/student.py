@@ -152,7 +152,7 @@ class Student:
 
         Raise BadFrame when it is anything else, or of a size that the network does not take.
         """
-        return self._normalise(self._pixels(frame))
+        return self.normalise(self.pixels(frame))
 
     def check(self, frame: Frame) -> None:
         """Raise BadFrame for what is no BGR image, or has a size that the network cannot take."""
@@ -169,14 +169,15 @@ class Student:
         if self._graph is not None:
             self.check(frame)
             return self._graph(frame)
-        mask: Mask = self._answer_to(self._pixels(frame)).cpu().contiguous().numpy()
+        mask: Mask = self._answer_to(self.pixels(frame)).cpu().contiguous().numpy()
         return mask
 
-    def _pixels(self, frame: Frame) -> Tensor:
+    def pixels(self, frame: Frame) -> Tensor:
+        """Return a BGR uint8 HxWx3 frame on the student's device; raise BadFrame."""
         self.check(frame)
         return torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
 
-    def _normalise(self, pixels: Tensor) -> Tensor:
+    def normalise(self, pixels: Tensor) -> Tensor:
         """Return uint8 HxWx3 as normalised float32 1x3xHxW."""
         height, width, _ = pixels.shape
         # Whole rows at a time: with three numbers at a time it takes 40 times as long.
@@ -186,7 +187,7 @@ class Student:
         return rows.view(pixels.shape).permute(2, 0, 1)[None]
 
     def _answer_to(self, pixels: Tensor) -> Tensor:
-        x = self._normalise(pixels)
+        x = self.normalise(pixels)
         reduced = self._precision != torch.float32
         with torch.autocast(self.device.type, self._precision, enabled=reduced):
             output = self.network.back(self.network.front(x))

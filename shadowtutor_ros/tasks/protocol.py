@@ -39,6 +39,9 @@ class Task(Protocol[Target]):
     """
     What a student does with a frame, and how it is taught that; without state.
 
+    All but ``target`` is also recorded on GPUs, so it must not wait for one: no ``item()``, no
+    ``nonzero()``, nothing of a size that depends on values.
+
     ``Target`` is what the task makes of a labelling, once per key frame. A student's ``output``
     is one tensor of floats as its network's back gives it, on the student's device.
     """
@@ -53,6 +56,9 @@ class Task(Protocol[Target]):
         Raise BadLabelling when ``labelling`` is of another size or has other classes.
         """
 
+    def refill(self, target: Target, other: Target) -> None:
+        """Make ``target`` equal to ``other``, of the same size, where its tensors lie."""
+
     def loss(self, output: Tensor, target: Target) -> Tensor:
         """Return how wrong ``output`` is, a scalar with gradients."""
 
@@ -62,5 +68,5 @@ class Task(Protocol[Target]):
     def class_scores(self, answer: Tensor, target: Target) -> Tensor:
         """Return how good ``answer`` is in each class, 0-1, NaN for a class that is not there."""
 
-    def metric(self, answer: Tensor, target: Target) -> float:
-        """Return how good ``answer`` is, 0-1: what thresholds and strides go by."""
+    def metric(self, answer: Tensor, target: Target) -> Tensor:
+        """Return how good ``answer`` is, a scalar 0-1: what thresholds and strides go by."""

@@ -16,8 +16,8 @@ def test_paper_holds_the_constants_of_sections_5_2_and_5_3(group: str) -> None:
     assert asdict(DistillSettings.paper(group)) == {
         'threshold': 0.8, 'max_updates': 8, 'learning_rate': 0.01, 'group': group,
         'cold_start_updates': 8, 'cold_start_group': group, 'cold_start_key_frames': 0,
-        'object_weight': 5.0,
-        'box_margin': 0.075}
+        'object_weight': 5.0, 'box_margin': 0.075,
+        'min_updates': 0, 'practice': 'none', 'replay': 0}
 
 
 def test_paper_is_partial_unless_told() -> None:
@@ -29,6 +29,7 @@ def test_paper_is_partial_unless_told() -> None:
     ('threshold', 0.0), ('threshold', 1.0), ('threshold', -0.1), ('threshold', 80.0),
     ('threshold', float('nan')),
     ('max_updates', -1), ('cold_start_updates', -1), ('cold_start_key_frames', -1),
+    ('min_updates', -1), ('replay', -1), ('practice', 'often'),
     ('learning_rate', 0.0), ('learning_rate', -0.01), ('learning_rate', float('nan')),
     ('learning_rate', float('inf')),
     ('object_weight', 0.0), ('object_weight', -5.0), ('object_weight', float('nan')),

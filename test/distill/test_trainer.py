@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 import math
 import os
 import subprocess
@@ -51,7 +53,7 @@ def _labelling() -> Labelling:
 def _settings(**changes: object) -> DistillSettings:
     """Return settings whose threshold a few steps cannot reach."""
     fields = {'threshold': 0.999, 'max_updates': 3, 'cold_start_updates': 3, **changes}
-    return DistillSettings(**fields)  # type: ignore[arg-type]
+    return DistillSettings.plain(**fields)  # type: ignore[arg-type]
 
 
 def _copy(student: Student) -> Weights:
@@ -130,7 +132,7 @@ def test_stops_at_the_step_that_reaches_the_threshold(student: Student) -> None:
 def test_best_weights_are_restored_bit_for_bit(student: Student, group: str) -> None:
     recorder = Recorder(student)
     trainer = Trainer(student, _settings(
-        cold_start_group=group, cold_start_updates=10, learning_rate=0.1))
+        cold_start_group=group, cold_start_updates=10, learning_rate=0.3))
     lesson = trainer.train(_frame(), _labelling(), recorder)
     best = recorder.best
     assert 0 < best < 10, 'the last step must not be the best, or there is nothing to restore'
@@ -295,7 +297,7 @@ from shadowtutor_ros.teacher.protocol import Labelling
 student = Student.random(StudentInfo(('cat', 'background')), 0)
 for height, width in ((120, 160), (67, 91), (96, 128)):
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    trainer = Trainer(student, DistillSettings(threshold=0.999, cold_start_updates=4))
+    trainer = Trainer(student, DistillSettings.plain(threshold=0.999, cold_start_updates=4))
     assert trainer.group == 'full'
     trainer_is_plain = lambda *_: student.network.sb3.long[0].weight.is_contiguous()
     seen = []
@@ -339,3 +341,29 @@ def test_class_id_beyond_the_students_is_refused(student: Student, class_id: int
 def test_frame_that_is_no_bgr_image_is_refused(student: Student) -> None:
     with pytest.raises(BadFrame):
         Trainer(student, _settings()).train(_frame()[..., 0], _labelling())
+
+
+def test_on_a_gpu_trainers_work_apart_and_are_done_when_they_say_so(
+    student: Student, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainer, notes = Trainer(student, _settings()), []
+
+    class Queue:
+        def synchronize(self) -> None:
+            notes.append('done')
+
+    @contextmanager
+    def into(queue: object) -> Iterator[None]:
+        notes.append(queue)
+        yield
+        notes.append('out')
+
+    with trainer.apart():
+        pass
+    assert not notes  # a CPU has no queues
+    trainer._queue = queue = Queue()  # type: ignore[assignment]
+    monkeypatch.setattr(torch.cuda, 'stream', into)
+    with suppress(InterruptedError), trainer.apart():
+        notes.append('work')
+        raise InterruptedError
+    assert notes == [queue, 'work', 'done']

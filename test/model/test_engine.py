@@ -64,7 +64,7 @@ def test_other_precisions_are_refused(name: str, message: str) -> None:
 
 def _taught() -> Student:
     student = Student.random(INFO, 0)
-    settings = DistillSettings(threshold=0.95, cold_start_updates=60)
+    settings = DistillSettings.plain(threshold=0.95, cold_start_updates=60)
     Trainer(student, settings).train(_frame(), Labelling(_label()))
     return student
 

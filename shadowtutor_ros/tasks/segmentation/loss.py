@@ -21,15 +21,16 @@ def pixel_weights(
     boxes: NDArray[np.float32],
     object_weight: float,
     margin: float,
+    device: str | torch.device = 'cpu',
 ) -> Tensor:
     """
-    Return HxW float32 weights: ``object_weight`` in and near the boxes, 1 elsewhere.
+    Return HxW float32 weights on ``device``: ``object_weight`` in and near the boxes, 1 elsewhere.
 
     ``size`` is (H, W). ``boxes`` is Nx4 (x1, y1, x2, y2) in pixels; each grows by ``margin``
     times its own width and height on every side, clipped to the image.
     """
     height, width = size
-    weights = torch.ones(height, width)
+    weights = torch.ones(height, width, device=device)
     for x1, y1, x2, y2 in boxes.tolist():
         dx, dy = margin * (x2 - x1), margin * (y2 - y1)
         left, right = max(0, math.floor(x1 - dx)), min(width, math.ceil(x2 + dx))
@@ -61,6 +62,15 @@ class DistillationLoss:
         self._phases: tuple[Tensor, Tensor] | None = None
         if label.device.type == 'cpu' and label.shape[0] % 2 == label.shape[1] % 2 == 0:
             self._phases = _phases(label), _phases(weights / label.numel())
+
+    def copy_(self, other: DistillationLoss) -> None:
+        """Become the loss of another key frame of the same size."""
+        for own, theirs in zip(self._all, other._all):
+            own.copy_(theirs)
+
+    @property
+    def _all(self) -> tuple[Tensor, ...]:
+        return self._label, self._weights, *(self._phases or ())
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the loss of 1xCxhxw ``logits`` as a scalar that has gradients."""

@@ -20,7 +20,7 @@ def class_iou(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
         raise ValueError(f'prediction has shape {tuple(prediction.shape)}, '
                          f'the label {tuple(label.shape)}')
     pairs = label.flatten().long() * classes + prediction.flatten().long()
-    confusion = torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
+    confusion = _counts(pairs, classes * classes).view(classes, classes)
     hits = confusion.diagonal().double()
     return hits / (confusion.sum(0) + confusion.sum(1) - hits)
 
@@ -35,3 +35,11 @@ def mean_iou_of_masks(
 ) -> float:
     """Return the mean IoU, 0-1, of two HxW uint8 masks."""
     return mean_iou(torch.from_numpy(prediction), torch.from_numpy(label), classes)
+
+
+def _counts(numbers: Tensor, limit: int) -> Tensor:
+    """Return how often each integer below ``limit`` is among ``numbers``."""
+    if numbers.device.type == 'cpu':
+        return torch.bincount(numbers, minlength=limit)
+    # On a GPU bincount waits for the largest of them. Each number in the middle of its bin.
+    return torch.histc(numbers.float() + 0.5, limit, 0, limit)

@@ -14,7 +14,7 @@ from torch import Tensor
 from shadowtutor_ros.tasks.protocol import BadLabelling, Emphasis, EVEN
 from shadowtutor_ros.tasks.segmentation.loss import DistillationLoss, pixel_weights
 from shadowtutor_ros.tasks.segmentation.mask import mask_from_logits
-from shadowtutor_ros.tasks.segmentation.metric import class_iou, mean_iou
+from shadowtutor_ros.tasks.segmentation.metric import class_iou
 from shadowtutor_ros.teacher.protocol import Labelling
 
 
@@ -31,8 +31,8 @@ class LabelMap:
     def loss(self) -> DistillationLoss:
         """Made when the first step asks: a student that is good enough takes none."""
         weights = pixel_weights(self.class_ids.shape, self.boxes, self.emphasis.object_weight,
-                                self.emphasis.box_margin)
-        return DistillationLoss(self.class_ids, weights.to(self.class_ids.device))
+                                self.emphasis.box_margin, self.class_ids.device)
+        return DistillationLoss(self.class_ids, weights)
 
 
 class Segmentation:
@@ -48,14 +48,18 @@ class Segmentation:
         device: str | torch.device = 'cpu', emphasis: Emphasis = EVEN,
     ) -> LabelMap:
         """Return the label map on ``device``; raise BadLabelling for another size or class."""
-        label = labelling.class_ids
-        if label.shape != size:
-            raise BadLabelling(f'label has size {label.shape}, the frame {size}')
-        if label.size and int(label.max()) >= classes:
-            raise BadLabelling(f'label has class id {label.max()}, '
+        if (shape := tuple(labelling.label_map.shape)) != size:
+            raise BadLabelling(f'label has size {shape}, the frame {size}')
+        # Looked at where it lies: whoever has it on the host waits for no GPU.
+        if 0 not in size and (largest := int(labelling.label_map.max())) >= classes:
+            raise BadLabelling(f'label has class id {largest}, '
                                f'the student only 0 to {classes - 1}')
-        class_ids = torch.from_numpy(label).to(device, torch.int64)
-        return LabelMap(class_ids, classes, labelling.boxes, emphasis)
+        label = labelling.class_ids_on(device).long()
+        return LabelMap(label, classes, labelling.boxes, emphasis)
+
+    def refill(self, target: LabelMap, other: LabelMap) -> None:
+        """Copy label and weights of ``other`` into ``target``."""
+        target.loss.copy_(other.loss)
 
     def loss(self, output: Tensor, target: LabelMap) -> Tensor:
         """Return the weighted cross-entropy of 1xCxhxw logits (section 5.2)."""
@@ -69,6 +73,6 @@ class Segmentation:
         """Return the IoU of every class, NaN where neither map has it."""
         return class_iou(answer, target.class_ids, target.classes)
 
-    def metric(self, answer: Tensor, target: LabelMap) -> float:
+    def metric(self, answer: Tensor, target: LabelMap) -> Tensor:
         """Return the mean IoU (equation 1)."""
-        return mean_iou(answer, target.class_ids, target.classes)
+        return self.class_scores(answer, target).nanmean()
