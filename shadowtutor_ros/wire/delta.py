@@ -9,17 +9,20 @@ import math
 import zlib
 
 import numpy as np
-from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+from shadowtutor_ros.wire.dct import Array, from_planes, to_planes
 from shadowtutor_ros.wire.errors import CorruptUpdate, NonFiniteUpdate
 from shadowtutor_ros.wire.weights import check_crc, check_specs, EncodedWeights, TensorSpec
 
-DELTA = 'delta'
+DELTA = 'delta'  # of weights
+DELTA_DCT = 'delta-dct'  # of the frequencies of kernels
 
-# In RMS of the differences of a tensor of _SIZE weights: few bytes, and mostly harmless.
+# In RMS of the differences of a tensor of _SIZE weights: few bytes, and mostly harmless. What is
+# lost of frequencies is lost of their uneven parts first, and the mask hardly shows it.
 COARSE = 1.5
+COARSE_DCT = 2.0
 
 # What rounding does to the mask adds up over a tensor's weights: fine steps in small tensors cost
 # few bytes and save more of them in large ones than equal steps would.
@@ -30,8 +33,6 @@ _INT8 = np.dtype(np.int8)
 # No container: the layout is known and the payload has its own checksum.
 _FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 6, 'dict_size': 1 << 20, 'pb': 0}]
 
-Array = NDArray[np.float32]
-
 
 def encode_delta(
     base: Mapping[str, Tensor],
@@ -39,10 +40,12 @@ def encode_delta(
     residual: Mapping[str, Array],
     density: float = 1.0,
     step: float = COARSE,
+    encoding: str = DELTA,
 ) -> EncodedWeights:
     """
     Encode ``tensors`` as steps away from ``base``, with one scale per tensor.
 
+    ``encoding`` is DELTA or DELTA_DCT, which takes the same steps in frequencies of kernels.
     ``step`` is in RMS of the differences of a tensor of 65,536 weights; it is finer in smaller
     ones, by the power 3/4 of their size, and coarser where int8 would not reach the peak.
     ``residual`` is what earlier updates left out, by name; it is added where a tensor changed.
@@ -50,16 +53,17 @@ def encode_delta(
     Raise NonFiniteUpdate when a difference is not finite.
     """
     specs: list[TensorSpec] = []
-    steps: list[NDArray[np.float32]] = []
+    steps: list[Array] = []
     offset = 0
     for name, tensor in tensors.items():
         fresh = as_array(tensor) - as_array(base[name])
         if not np.isfinite(fresh).all():
-            raise NonFiniteUpdate(f'{name} is not finite as {DELTA}')
+            raise NonFiniteUpdate(f'{name} is not finite as {encoding}')
         # What did not change waits: its old residual alone is not worth the bytes.
         wanted = fresh + residual[name] if fresh.any() and name in residual else fresh
-        scale = _scale(wanted, step)
-        steps.append(np.rint(wanted / (scale or 1.0)).clip(-_PEAK, _PEAK).ravel())
+        values = to_planes(wanted) if encoding == DELTA_DCT else wanted.ravel()
+        scale = _scale(values, step)
+        steps.append(np.rint(values / (scale or 1.0)).clip(-_PEAK, _PEAK))
         specs.append(TensorSpec(
             name, tuple(tensor.shape), _INT8.name, scale or 1.0, offset, fresh.size))
         offset += fresh.size
@@ -67,7 +71,7 @@ def encode_delta(
         _keep_largest(steps, [spec.scale for spec in specs], density)
     numbers = np.concatenate(steps).astype(_INT8)
     payload = lzma.compress(numbers.tobytes(), lzma.FORMAT_RAW, filters=_FILTERS)
-    return EncodedWeights(DELTA, tuple(specs), payload, zlib.crc32(payload))
+    return EncodedWeights(encoding, tuple(specs), payload, zlib.crc32(payload))
 
 
 def decode_delta(weights: EncodedWeights, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -85,10 +89,13 @@ def decode_delta(weights: EncodedWeights, base: Mapping[str, Tensor]) -> dict[st
     for spec in weights.tensors:
         if not (math.isfinite(spec.scale) and spec.scale > 0):
             raise CorruptUpdate(f'{spec.name}: expected a scale above 0, got {spec.scale}')
-        part = numbers[spec.offset:spec.offset + spec.length].reshape(spec.shape)
-        with np.errstate(over='ignore'):
-            # Two roundings, by NumPy: a fused multiply-add of a GPU would give other bits.
-            values = as_array(base[spec.name]) + part.astype(np.float32) * np.float32(spec.scale)
+        part = numbers[spec.offset:spec.offset + spec.length].astype(np.float32)
+        with np.errstate(over='ignore', invalid='ignore'):
+            # One rounding after the other, by NumPy: a fused multiply-add gives other bits.
+            change = part * np.float32(spec.scale)
+            values = as_array(base[spec.name]) + (
+                from_planes(change, spec.shape) if weights.encoding == DELTA_DCT
+                else change.reshape(spec.shape))
         if not np.isfinite(values).all():
             raise NonFiniteUpdate(f'{spec.name} is not finite after the update')
         decoded[spec.name] = torch.from_numpy(values)

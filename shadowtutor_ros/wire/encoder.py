@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from shadowtutor_ros.wire.delta import Array, as_array, DELTA
+from shadowtutor_ros.model.groups import Shapes
+from shadowtutor_ros.snapshot import number_from, Snapshot, tensor_from
+from shadowtutor_ros.wire.dct import Array
+from shadowtutor_ros.wire.delta import as_array, DELTA_DCT
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS, WeightEncoding
 from shadowtutor_ros.wire.errors import NonFiniteUpdate
 from shadowtutor_ros.wire.weights import EncodedWeights, FP16, FP32
@@ -26,7 +30,7 @@ class WeightSettings:
     every so many updates one is whole.
     """
 
-    encoding: str = DELTA
+    encoding: str = DELTA_DCT
     density: float = 1.0
     intra_period: int = 0
 
@@ -133,3 +137,32 @@ class Encoder:
         if WEIGHT_ENCODINGS[self._settings.encoding].inter:
             self._versions = {v: w for v, w in self._versions.items() if v == base}
             self._versions[version] = weights
+
+    def begin_anew(self) -> None:
+        """Owe the robot nothing: what is sent next is another student than before."""
+        self._residual.clear()
+
+    @property
+    def versions(self) -> Mapping[int, Mapping[str, Tensor]]:
+        """The whole weights of every version that it knows; nobody changes them."""
+        return self._versions
+
+    def snapshot(self) -> Snapshot:
+        """Return what it keeps beside its versions."""
+        return {'since_intra': np.array(self._since_intra),
+                **{f'residual/{name}': array for name, array in self._residual.items()}}
+
+    def restore(
+        self, snapshot: Snapshot, versions: Mapping[int, Mapping[str, Tensor]], shapes: Shapes,
+    ) -> None:
+        """
+        Go on from a snapshot with ``versions``, the student's tensors being of ``shapes``.
+
+        Raise BadSnapshot.
+        """
+        if not WEIGHT_ENCODINGS[self._settings.encoding].inter:
+            return
+        self._residual = {name: as_array(tensor_from(snapshot, f'residual/{name}', shape))
+                          for name, shape in shapes.items() if f'residual/{name}' in snapshot}
+        self._since_intra = number_from(snapshot, 'since_intra')
+        self._versions = dict(versions)

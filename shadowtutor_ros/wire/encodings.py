@@ -9,13 +9,21 @@ from typing import Protocol
 from torch import Tensor
 
 from shadowtutor_ros.model.groups import shapes_of
-from shadowtutor_ros.wire.delta import Array, COARSE, decode_delta, DELTA, encode_delta
+from shadowtutor_ros.wire.dct import Array
+from shadowtutor_ros.wire.delta import (
+    COARSE,
+    COARSE_DCT,
+    decode_delta,
+    DELTA,
+    DELTA_DCT,
+    encode_delta,
+)
 from shadowtutor_ros.wire.errors import CorruptUpdate
 from shadowtutor_ros.wire.weights import decode_weights, encode_weights, EncodedWeights, FP16, FP32
 
 # What coarse steps lose is sent with the next update. But a student that has just learnt to call
 # everything background may lose that to the coarsest.
-_STEPS = (COARSE, COARSE / 2, COARSE / 4)
+_FINER = (4.0, 2.8, 2.0, 1.0, 0.5, 0.25)
 
 
 class WeightEncoding(Protocol):
@@ -68,18 +76,22 @@ class Floats:
 
 
 class Differences:
-    """Differences as int8 in steps that are coarse, then finer."""
+    """Differences as int8 in steps that are coarse, then finer: DELTA or DELTA_DCT."""
 
-    name = DELTA
     inter = True
     intra = FP16
+
+    def __init__(self, name: str, coarse: float) -> None:
+        self.name = name
+        self._coarse = coarse
 
     def encode(
         self, tensors: Mapping[str, Tensor], running: Mapping[str, Tensor],
         residual: Mapping[str, Array], density: float,
     ) -> Iterator[EncodedWeights]:
-        for step in _STEPS:
-            yield encode_delta(running, tensors, residual, density, step)
+        for finer in _FINER:
+            yield encode_delta(
+                running, tensors, residual, density, self._coarse * finer, self.name)
 
     def decode(
         self, weights: EncodedWeights, running: Mapping[str, Tensor],
@@ -88,7 +100,8 @@ class Differences:
 
 
 WEIGHT_ENCODINGS: Mapping[str, WeightEncoding] = {
-    FP32: Floats(FP32), FP16: Floats(FP16), DELTA: Differences()}
+    FP32: Floats(FP32), FP16: Floats(FP16), DELTA: Differences(DELTA, COARSE),
+    DELTA_DCT: Differences(DELTA_DCT, COARSE_DCT)}
 
 
 def encoding_of(weights: EncodedWeights) -> WeightEncoding:

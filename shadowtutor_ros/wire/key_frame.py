@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Key-frame codec: JPEG, PNG or raw BGR pixels; another format is one class and one row."""
+"""Key-frame codec: WebP, JPEG, PNG or raw BGR pixels; another is one class and one row."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.image_header import BadHeader, jpeg_size, png_size
+from shadowtutor_ros.image_header import BadHeader, jpeg_size, png_size, webp_size
 from shadowtutor_ros.wire.errors import BadKeyFrame
 
+WEBP = 'webp'
 JPEG = 'jpeg'
 PNG = 'png'
 RAW = 'raw'
@@ -32,7 +33,9 @@ class EncodedFrame:
 
 
 class FrameFormat(Protocol):
-    """One way in which frames travel."""
+    """One way in which frames travel; only ``lossy`` ones have a quality."""
+
+    lossy: bool
 
     def reads(self, format: str) -> bool:
         """Say whether ``format``, as in Distill.action, is this one."""
@@ -47,8 +50,28 @@ class FrameFormat(Protocol):
         """Return the BGR uint8 HxWx3 frame; raise BadKeyFrame for damaged data."""
 
 
+class Webp:
+    """Lossy, by ``quality`` 1-100: what a JPEG shows, in fewer bytes and more time."""
+
+    lossy = True
+
+    def reads(self, format: str) -> bool:
+        return format == WEBP
+
+    def encode(self, frame: Frame, quality: int) -> EncodedFrame:
+        return _imencode(WEBP, frame, [cv2.IMWRITE_WEBP_QUALITY, quality])
+
+    def size(self, encoded: EncodedFrame) -> tuple[int, int]:
+        return webp_size(encoded.data)
+
+    def decode(self, encoded: EncodedFrame) -> Frame:
+        return _imdecode(encoded)
+
+
 class Jpeg:
     """Lossy, by ``quality`` 1-100."""
+
+    lossy = True
 
     def reads(self, format: str) -> bool:
         return format == JPEG
@@ -70,6 +93,8 @@ class Jpeg:
 class Png:
     """Lossless."""
 
+    lossy = False
+
     def reads(self, format: str) -> bool:
         return format == PNG
 
@@ -87,6 +112,7 @@ class Png:
 class Raw:
     """The pixels as they are, their size in the format."""
 
+    lossy = False
     _format = re.compile(r'raw; bgr8; (\d{1,6})x(\d{1,6})')
 
     def reads(self, format: str) -> bool:
@@ -108,15 +134,17 @@ class Raw:
         return np.frombuffer(encoded.data, np.uint8).reshape(height, width, 3).copy()
 
 
-FRAME_FORMATS: Mapping[str, FrameFormat] = {JPEG: Jpeg(), PNG: Png(), RAW: Raw()}
+FRAME_FORMATS: Mapping[str, FrameFormat] = {
+    WEBP: Webp(), JPEG: Jpeg(), PNG: Png(), RAW: Raw()}
 
 
-def encode_frame(frame: Frame, format: str, quality: int = 85) -> EncodedFrame:
+def encode_frame(frame: Frame, format: str, quality: int = 80) -> EncodedFrame:
     """
     Encode a BGR uint8 HxWx3 frame as one of FRAME_FORMATS.
 
-    ``quality`` is JPEG's, 1-100. Raise ValueError for an unknown format, BadKeyFrame for a side
-    longer than the format can hold (65,500 pixels in JPEG).
+    ``quality`` is that of lossy formats, 1-100. Raise ValueError for an unknown format,
+    BadKeyFrame for a side longer than the format can hold (65,500 pixels in JPEG, 16,383 in
+    WebP).
     """
     if format not in FRAME_FORMATS:
         raise ValueError(f'key-frame format: expected one of {tuple(FRAME_FORMATS)}, '

@@ -17,7 +17,7 @@ from shadowtutor_msgs.srv import GetStudent
 from std_msgs.msg import Header
 
 from shadowtutor_ros.model.student import StudentInfo
-from shadowtutor_ros.wire.errors import CorruptUpdate
+from shadowtutor_ros.wire.errors import BadKeyFrame, CorruptUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 from shadowtutor_ros.wire.weights import (
@@ -71,11 +71,19 @@ def goal_from_key_frame(
             header=header, format=key_frame.encoded.format,
             data=bytes_to_field(data)),
         channel=channel,
-        transfer=transfer)
+        transfer=transfer,
+        frame_period=key_frame.frame_period,
+        stride=key_frame.stride)
 
 
 def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFrame:
-    """Return the key frame of an action goal; ``data`` is the image that came in pieces."""
+    """
+    Return the key frame of an action goal; ``data`` is the image that came in pieces.
+
+    Raise BadKeyFrame when its frame period cannot be one.
+    """
+    if not 0.0 <= goal.frame_period < math.inf:
+        raise BadKeyFrame(f'frame_period: expected 0 or more seconds, got {goal.frame_period}')
     return KeyFrame(
         stream_id=goal.stream_id,
         robot=goal.robot,
@@ -85,7 +93,9 @@ def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFra
         stamp=stamp_from_msg(goal.header.stamp),
         frame_id=goal.header.frame_id,
         encoded=EncodedFrame(
-            goal.key_frame.format, bytes(goal.key_frame.data) if data is None else data))
+            goal.key_frame.format, bytes(goal.key_frame.data) if data is None else data),
+        frame_period=goal.frame_period,
+        stride=goal.stride)
 
 
 def update_to_msg(update: StudentUpdate) -> StudentUpdateMsg:
@@ -106,6 +116,7 @@ def update_to_msg(update: StudentUpdate) -> StudentUpdateMsg:
         queue_time=_duration(update.queue_time),
         teacher_time=_duration(update.teacher_time),
         training_time=_duration(update.training_time),
+        stride_floor=update.stride_floor,
         encoding=weights.encoding,
         crc32=weights.crc32,
         tensors=[WeightTensor(name=t.name, shape=array('I', t.shape), dtype=t.dtype,
@@ -148,7 +159,8 @@ def update_from_msg(msg: StudentUpdateMsg) -> StudentUpdate:
         steps=msg.steps,
         queue_time=_seconds(msg.queue_time),
         teacher_time=_seconds(msg.teacher_time),
-        training_time=_seconds(msg.training_time))
+        training_time=_seconds(msg.training_time),
+        stride_floor=msg.stride_floor)
 
 
 def fill_info(

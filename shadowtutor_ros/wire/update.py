@@ -10,8 +10,9 @@ from torch import Tensor
 
 from shadowtutor_ros.model.groups import FULL, GROUPS
 from shadowtutor_ros.model.student import Student
+from shadowtutor_ros.schedule.load import MAX_STRIDE_FLOOR
 from shadowtutor_ros.wire.encodings import encoding_of
-from shadowtutor_ros.wire.errors import LayoutMismatch, StaleUpdate
+from shadowtutor_ros.wire.errors import CorruptUpdate, LayoutMismatch, StaleUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
 from shadowtutor_ros.wire.weights import EncodedWeights
 
@@ -24,6 +25,8 @@ class KeyFrame:
     Distill.action's goal; ``stamp`` is the image's, in nanoseconds.
 
     ``robot`` is a random number of the process that sends it, 0 if it does not say.
+    ``frame_period`` are seconds from one of its frames to the next, ``stride`` the frames to its
+    next key frame as Algorithm 2 wants it, before any floor; 0 if it does not say.
     """
 
     stream_id: str
@@ -34,11 +37,17 @@ class KeyFrame:
     frame_id: str
     encoded: EncodedFrame
     robot: int = 0
+    frame_period: float = 0.0
+    stride: int = 0
 
 
 @dataclass(frozen=True)
 class StudentUpdate:
-    """StudentUpdate.msg; times in seconds."""
+    """
+    StudentUpdate.msg; times in seconds.
+
+    ``stride_floor`` is the least distance in frames of the robot's next key frames, 0: none.
+    """
 
     stream_id: str
     sequence: int
@@ -56,6 +65,7 @@ class StudentUpdate:
     queue_time: float = 0.0
     teacher_time: float = 0.0
     training_time: float = 0.0
+    stride_floor: int = 0
 
 
 def verify_update(
@@ -67,6 +77,9 @@ def verify_update(
     ``session_id`` and ``version`` are its weights'. Raise a BadUpdate otherwise: LayoutMismatch,
     StaleUpdate, CorruptUpdate or NonFiniteUpdate.
     """
+    if not 0 <= update.stride_floor <= MAX_STRIDE_FLOOR:
+        raise CorruptUpdate(f'stride_floor: expected 0 to {MAX_STRIDE_FLOOR} frames, '
+                            f'got {update.stride_floor}')
     if update.group not in GROUPS:
         raise LayoutMismatch(f'parameter group: expected one of {GROUPS}, got {update.group!r}')
     if update.layout_hash != student.layout_hash:

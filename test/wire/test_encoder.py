@@ -19,8 +19,9 @@ from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.stream import Stream
 from shadowtutor_ros.runtime.student import student_from_update
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
+from shadowtutor_ros.snapshot import Snapshot
 from shadowtutor_ros.teacher.protocol import Labelling
-from shadowtutor_ros.wire.delta import DELTA
+from shadowtutor_ros.wire.delta import DELTA_DCT
 from shadowtutor_ros.wire.encoder import Draft, Encoder, exact, WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.errors import StaleUpdate
@@ -55,15 +56,15 @@ def test_an_unknown_version_gets_every_weight() -> None:
     assert _shortest(encoder, WEIGHTS, None).weights.encoding == FP16
     encoder.keep(4, WEIGHTS)
     assert _shortest(encoder, _learnt(1), 3).weights.encoding == FP16
-    assert _shortest(encoder, _learnt(1), 4).weights.encoding == DELTA
+    assert _shortest(encoder, _learnt(1), 4).weights.encoding == DELTA_DCT
 
 
 def test_the_robots_version_stays_known_while_answers_are_lost() -> None:
     encoder = Encoder(WeightSettings())
     encoder.keep(1, WEIGHTS)
     for version in (2, 3, 4):
-        assert _send(encoder, _learnt(version), version, 1).weights.encoding == DELTA
-    assert _shortest(encoder, _learnt(5), 4).weights.encoding == DELTA
+        assert _send(encoder, _learnt(version), version, 1).weights.encoding == DELTA_DCT
+    assert _shortest(encoder, _learnt(5), 4).weights.encoding == DELTA_DCT
     encoder.keep(5, WEIGHTS, 4)
     assert _shortest(encoder, _learnt(6), 1).weights.encoding == FP16
 
@@ -81,7 +82,7 @@ def test_every_so_many_updates_one_is_whole() -> None:
     sent = []
     for version in range(1, 8):
         sent.append(_send(encoder, _learnt(version), version, version - 1).weights.encoding)
-    assert sent == [DELTA, DELTA, FP16, DELTA, DELTA, FP16, DELTA]
+    assert sent == [DELTA_DCT, DELTA_DCT, FP16, DELTA_DCT, DELTA_DCT, FP16, DELTA_DCT]
 
 
 @pytest.mark.parametrize('density', [1.0, 0.2])
@@ -126,13 +127,39 @@ def test_drafts_that_are_not_sent_leave_nothing_behind() -> None:
     assert [draft.weights for draft in encoder.drafts(_learnt(1), 0)] == first
 
 
-def test_every_draft_has_half_the_steps_of_the_one_before() -> None:
+@pytest.mark.parametrize('period', [0, 3])
+def test_an_encoder_goes_on_from_its_snapshot(period: int) -> None:
+    settings = WeightSettings(intra_period=period)
+    encoder, restored = Encoder(settings), Encoder(settings)
+    encoder.keep(0, WEIGHTS)
+    for version in (1, 2):
+        _send(encoder, _learnt(version), version, version - 1)
+    shapes = {'w': tuple(WEIGHTS['w'].shape)}
+    restored.restore(encoder.snapshot(), encoder.versions, shapes)
+    for base in (0, 1, 2):
+        assert (_shortest(restored, _learnt(3), base).weights
+                == _shortest(encoder, _learnt(3), base).weights)
+    assert _shortest(restored, _learnt(3), 2).weights.encoding == (FP16 if period else DELTA_DCT)
+    assert restored.versions.keys() == {1, 2}
+
+
+def test_an_encoder_of_floats_takes_over_nothing() -> None:
+    encoder, restored = Encoder(WeightSettings()), Encoder(WeightSettings('fp16'))
+    encoder.keep(0, WEIGHTS)
+    _send(encoder, _learnt(1), 1, 0)
+    restored.restore(encoder.snapshot(), encoder.versions, {'w': (2**14,)})
+    assert not restored.versions
+    assert not any(name.startswith('residual') for name in restored.snapshot())
+
+
+def test_every_draft_has_finer_steps_than_the_one_before() -> None:
     encoder = Encoder(WeightSettings())
     encoder.keep(0, WEIGHTS)
     trained = _learnt(1)
     drafts = list(encoder.drafts(trained, 0))
     scales = [draft.weights.tensors[0].scale for draft in drafts]
-    assert scales == pytest.approx([scales[0], scales[0] / 2, scales[0] / 4])
+    unit = scales[3]
+    assert scales == pytest.approx([4 * unit, 2.8 * unit, 2 * unit, unit, unit / 2, unit / 4])
     errors = [float((draft.decoded['w'] - trained['w']).abs().max()) for draft in drafts]
     assert errors == sorted(errors, reverse=True)
 
@@ -147,7 +174,8 @@ def test_exact_loses_nothing_in_as_few_bytes(tensor: torch.Tensor, encoding: str
 
 
 @pytest.mark.parametrize(('settings', 'message'), [
-    ({'encoding': 'int8'}, "weight_encoding: expected one of fp32, fp16, delta, got 'int8'"),
+    ({'encoding': 'int8'},
+     "weight_encoding: expected one of fp32, fp16, delta, delta-dct, got 'int8'"),
     ({'density': 0.0}, 'update_density: expected'), ({'density': 1.5}, 'update_density: expected'),
     ({'intra_period': -1}, 'intra_period: expected 0 or more, got -1')])
 def test_bad_settings_are_named(settings: dict[str, object], message: str) -> None:
@@ -185,13 +213,13 @@ class _Robot:
 
 
 def _assert_same(robot: _Robot, stream: Stream) -> None:
-    theirs = stream._student.weights(FULL)
+    theirs = stream._state.weights(FULL)
     for name, tensor in robot.student.weights(FULL).items():
         assert tensor.numpy().tobytes() == theirs[name].contiguous().numpy().tobytes(), name
 
 
 def _tutor(settings: WeightSettings, cold_start_group: str) -> Tutor:
-    distill = DistillSettings(threshold=0.7, max_updates=1, cold_start_updates=2,
+    distill = DistillSettings.plain(threshold=0.7, max_updates=1, cold_start_updates=2,
                               cold_start_group=cold_start_group)
     return Tutor(_RandomTeacher(), Student.random(INFO, 0), TutorSettings(distill, settings))
 
@@ -207,13 +235,21 @@ def _join(tutor: Tutor) -> _Robot:
        cold_start_group=st.sampled_from([PARTIAL, FULL]),
        events=st.lists(st.sampled_from(
            ['good', 'good', 'lost', 'late', 'twice', 'cancelled', 'robot restarts',
-            'robot forgets', 'tutor restarts']), min_size=4, max_size=14))
+            'robot forgets', 'tutor restarts', 'tutor goes on', 'tutor goes on'],
+       ), min_size=4, max_size=14))
 def test_every_applied_update_leaves_both_with_the_same_bits(
     seed: int, encoding: str, density: float, intra_period: int, cold_start_group: str,
     events: list[str],
 ) -> None:
-    """Loss, reordering, duplication, a cancelled lesson, a restart of either side."""
+    """
+    Loss, reordering, duplication, a cancelled lesson, a restart of either side.
+
+    A tutor that goes on does so from a state that is some lessons old. No two students have one
+    version.
+    """
     chance = random.Random(seed)
+    kept: list[Snapshot] = []
+    given: dict[tuple[int, int], bytes] = {}
     make = WeightSettings(encoding, density, intra_period)
     tutor = _tutor(make, cold_start_group)
     robot = _join(tutor)
@@ -222,6 +258,11 @@ def test_every_applied_update_leaves_both_with_the_same_bits(
     for sequence, event in enumerate([*events, 'good', 'good'], 1):
         if event == 'tutor restarts':
             tutor = _tutor(make, cold_start_group)
+            kept.clear()
+        elif event == 'tutor goes on' and kept:
+            tutor = _tutor(make, cold_start_group)
+            snapshot = chance.choice(kept[-3:])
+            tutor._streams['robot'] = Stream.restored('robot', tutor._first, make, snapshot)
         elif event == 'robot restarts':
             robot = _join(tutor)
         elif event == 'robot forgets':  # starts from a checkpoint
@@ -237,6 +278,12 @@ def test_every_applied_update_leaves_both_with_the_same_bits(
                 tutor.distill(key_frame, cancel)
             continue
         update = tutor.distill(key_frame)
+        stream = tutor._streams['robot']
+        whole = stream.whole()
+        assert whole.version == update.version
+        assert given.setdefault(
+            (update.session_id, update.version), whole.weights.payload) == whole.weights.payload
+        kept.append(stream.snapshot())
         for old in late:  # what was overtaken arrives before the newer one
             robot.apply(old)
         late = [update] if event == 'late' else []
@@ -244,7 +291,7 @@ def test_every_applied_update_leaves_both_with_the_same_bits(
             continue
         if robot.apply(update):
             applied += 1
-            _assert_same(robot, tutor._streams['robot'])
+            _assert_same(robot, stream)
         if event == 'twice':
             assert not robot.apply(update)
     assert applied >= 1

@@ -40,7 +40,7 @@ def test_what_is_sent_where_the_running_version_is_unknown_is_whole() -> None:
 
 def test_an_unknown_encoding_is_corrupt() -> None:
     weights = replace(encode_weights(TRAINED, FP32), encoding='zip')
-    with pytest.raises(CorruptUpdate, match="expected one of fp32, fp16, delta, got 'zip'"):
+    with pytest.raises(CorruptUpdate, match="fp32, fp16, delta, delta-dct, got 'zip'"):
         encoding_of(weights)
 
 

@@ -25,6 +25,7 @@ from shadowtutor_ros.wire.key_frame import (
     PNG,
     RAW,
     Raw,
+    WEBP,
 )
 
 
@@ -55,6 +56,12 @@ def _jpeg_header(height: int, width: int) -> bytes:
     return data[:at] + struct.pack('>HH', height, width) + data[at + 4:]
 
 
+def _webp_header(height: int, width: int) -> bytes:
+    """Return a small WebP that claims any size up to 16383."""
+    data = encode_frame(_frame(), WEBP).data
+    return data[:26] + struct.pack('<HH', width, height) + data[30:]
+
+
 @pytest.mark.parametrize('size', [(1, 1), (7, 5), (24, 30), (33, 65)], ids=str)
 @pytest.mark.parametrize('format', [PNG, RAW])
 def test_png_and_raw_are_lossless(format: str, size: tuple[int, int]) -> None:
@@ -65,22 +72,35 @@ def test_png_and_raw_are_lossless(format: str, size: tuple[int, int]) -> None:
     assert np.array_equal(decoded, frame)
 
 
+LOSSY = [name for name, format in FRAME_FORMATS.items() if format.lossy]
+
+
 @pytest.mark.parametrize('size', [(24, 30), (33, 65)], ids=str)
-def test_jpeg_is_close_and_keeps_the_channel_order(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize('format', LOSSY)
+def test_lossy_is_close_and_keeps_the_channel_order(format: str, size: tuple[int, int]) -> None:
     frame = _frame(*size)
-    decoded = decode_frame(encode_frame(frame, JPEG, 95))
+    decoded = decode_frame(encode_frame(frame, format, 95))
     assert decoded.shape == frame.shape
     assert np.abs(decoded.astype(int) - frame).mean() < 3
 
 
-def test_jpeg_quality_buys_bytes() -> None:
-    sizes = [len(encode_frame(_frame(), JPEG, quality).data) for quality in (10, 50, 95)]
+@pytest.mark.parametrize('format', LOSSY)
+def test_quality_buys_bytes(format: str) -> None:
+    sizes = [len(encode_frame(_frame(), format, quality).data) for quality in (1, 50, 95, 100)]
     assert sizes == sorted(set(sizes))
+
+
+@pytest.mark.parametrize('quality', [50, 75, 90])
+def test_the_same_quality_of_any_format_is_about_as_close(quality: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 6, (240, 320, 1))
+    frame = (_frame(240, 320) + noise).clip(0, 255).astype(np.uint8)
+    ratios = [cv2.PSNR(frame, decode_frame(encode_frame(frame, f, quality))) for f in LOSSY]
+    assert max(ratios) - min(ratios) < 3.0  # decibels
 
 
 def test_formats_as_they_travel() -> None:
     assert [encode_frame(_frame(), f).format for f in FRAME_FORMATS] == [
-        'jpeg', 'png', 'raw; bgr8; 24x30']
+        'webp', 'jpeg', 'png', 'raw; bgr8; 24x30']
     assert encode_frame(_frame(), RAW).data == _frame().tobytes()
 
 
@@ -108,11 +128,11 @@ def test_unknown_format_is_not_encoded(format: str) -> None:
     '', 'bmp', 'JPEG', 'raw', 'raw; rgb8; 24x30', 'raw; bgr8; 24x', 'raw; bgr8; -24x30',
     'raw; bgr8; 24x30 ', 'raw; bgr8; 0000024x30'])
 def test_unknown_format_is_not_decoded(format: str) -> None:
-    with pytest.raises(BadKeyFrame, match='expected one of jpeg, png, raw, got'):
+    with pytest.raises(BadKeyFrame, match='expected one of webp, jpeg, png, raw, got'):
         decode_frame(EncodedFrame(format, _frame().tobytes()))
 
 
-@pytest.mark.parametrize('format', [JPEG, PNG])
+@pytest.mark.parametrize('format', [WEBP, JPEG, PNG])
 def test_every_truncation_is_refused(format: str) -> None:
     data = encode_frame(_frame(), format).data
     for length in range(len(data)):
@@ -133,17 +153,18 @@ def test_zeros_behind_a_jpeg_are_padding() -> None:
     assert np.array_equal(decode_frame(padded), decode_frame(encoded))
 
 
-@pytest.mark.parametrize(('said', 'is_format'), [(JPEG, PNG), (PNG, JPEG), (JPEG, RAW)])
+@pytest.mark.parametrize(('said', 'is_format'), [
+    (JPEG, PNG), (PNG, JPEG), (JPEG, RAW), (WEBP, JPEG), (JPEG, WEBP)])
 def test_content_of_another_format_is_refused(said: str, is_format: str) -> None:
     with pytest.raises(BadKeyFrame, match=f'expected {said}, got'):
         decode_frame(EncodedFrame(said, encode_frame(_frame(), is_format).data))
 
 
 @pytest.mark.parametrize('kind', ['BMP', 'GIF', 'TIFF', 'WEBP'])
-@pytest.mark.parametrize('said', [JPEG, PNG])
+@pytest.mark.parametrize('said', [JPEG, PNG, WEBP])
 def test_other_codecs_are_not_reached(said: str, kind: str) -> None:
     buffer = io.BytesIO()
-    Image.fromarray(_frame()).save(buffer, kind)
+    Image.fromarray(_frame()).save(buffer, kind, lossless=True)
     assert cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), 1) is not None or kind == 'GIF'
     with pytest.raises(BadKeyFrame, match=f'expected {said}, got'):
         decode_frame(EncodedFrame(said, buffer.getvalue()))
@@ -156,6 +177,8 @@ def test_other_codecs_are_not_reached(said: str, kind: str) -> None:
     EncodedFrame(PNG, _png_header(2**31 - 1, 2**31 - 1)),
     EncodedFrame(JPEG, _jpeg_header(3001, 3000)),
     EncodedFrame(JPEG, _jpeg_header(65_500, 65_500)),
+    EncodedFrame(WEBP, _webp_header(3001, 3000)),
+    EncodedFrame(WEBP, _webp_header(16_383, 16_383)),
     EncodedFrame('raw; bgr8; 3001x3000', b''),
     EncodedFrame('raw; bgr8; 999999x999999', b''),
 ], ids=lambda e: f'{e.format[:4]} {len(e.data)}')
@@ -171,7 +194,8 @@ def test_decompression_bomb_is_refused_by_its_header(
 
 
 @pytest.mark.parametrize('encoded', [
-    EncodedFrame(JPEG, _jpeg_header(2160, 4096)), EncodedFrame(PNG, _png_header(2160, 4096))],
+    EncodedFrame(JPEG, _jpeg_header(2160, 4096)), EncodedFrame(PNG, _png_header(2160, 4096)),
+    EncodedFrame(WEBP, _webp_header(2160, 4096))],
     ids=lambda e: e.format)
 def test_4k_passes_the_header_check(
     encoded: EncodedFrame, monkeypatch: pytest.MonkeyPatch,
@@ -219,6 +243,9 @@ def test_raw_of_another_length_is_refused(size: str, change: int) -> None:
     EncodedFrame('raw; bgr8; 0x0', b''),
     EncodedFrame(PNG, _png_header(0, 5)),
     EncodedFrame(JPEG, _jpeg_header(24, 0)),
+    EncodedFrame(WEBP, _webp_header(24, 0)),
+    EncodedFrame(WEBP, _webp_header(0, 30)),
+    EncodedFrame(WEBP, b''),
     EncodedFrame(PNG, b''),
     EncodedFrame(JPEG, b''),
 ], ids=lambda e: f'{e.format} {len(e.data)}')
@@ -228,7 +255,7 @@ def test_zero_size_is_refused(encoded: EncodedFrame) -> None:
 
 
 @given(
-    st.sampled_from([JPEG, PNG]),
+    st.sampled_from([WEBP, JPEG, PNG]),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)),
              min_size=1, max_size=6),
     st.booleans())

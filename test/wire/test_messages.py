@@ -12,7 +12,7 @@ from shadowtutor_msgs.srv import GetStudent
 
 from shadowtutor_ros.model.groups import PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
-from shadowtutor_ros.wire.errors import CorruptUpdate
+from shadowtutor_ros.wire.errors import BadKeyFrame, CorruptUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
 from shadowtutor_ros.wire.messages import (
     fill_info,
@@ -35,7 +35,8 @@ def update(info: StudentInfo) -> StudentUpdate:
     student = Student.random(info, 0)
     return StudentUpdate(
         'robot', 7, 1_500_000_001, 'camera', student.layout_hash, PARTIAL, 2**63 + 5, 3, 9,
-        encode_weights(student.weights(PARTIAL), 'fp16'), 0.25, 0.75, 6, 0.001, 0.5, 1.25)
+        encode_weights(student.weights(PARTIAL), 'fp16'), 0.25, 0.75, 6, 0.001, 0.5, 1.25,
+        240)
 
 
 @pytest.mark.parametrize('stamp', [0, 1, 999_999_999, 1_700_000_000_123_456_789])
@@ -45,10 +46,17 @@ def test_stamps_keep_their_nanoseconds(stamp: int) -> None:
 
 def test_a_key_frame_comes_back_from_the_wire() -> None:
     key_frame = KeyFrame('robot', 3, 2**64 - 1, 8, 12_000_000_034, 'camera',
-                         EncodedFrame('jpeg', bytes(range(256))), 2**64 - 2)
+                         EncodedFrame('jpeg', bytes(range(256))), 2**64 - 2, 0.125, 2**32 - 1)
     goal = deserialize_message(
         serialize_message(goal_from_key_frame(key_frame)), Distill.Goal)
     assert key_frame_from_goal(goal) == key_frame
+
+
+@pytest.mark.parametrize('period', [math.nan, math.inf, -0.5])
+def test_an_impossible_frame_period_is_refused(period: float) -> None:
+    key_frame = KeyFrame('robot', 1, 0, 0, 0, '', EncodedFrame('jpeg', b''), frame_period=period)
+    with pytest.raises(BadKeyFrame, match=f'expected 0 or more seconds, got {period}'):
+        key_frame_from_goal(goal_from_key_frame(key_frame))
 
 
 def test_an_update_comes_back_from_the_wire(update: StudentUpdate) -> None:

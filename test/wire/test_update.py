@@ -12,6 +12,7 @@ import torch
 
 from shadowtutor_ros.model.groups import FULL, GROUPS, PARTIAL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.schedule.load import MAX_STRIDE_FLOOR
 from shadowtutor_ros.wire.delta import encode_delta
 from shadowtutor_ros.wire.errors import (
     BadUpdate,
@@ -49,12 +50,13 @@ def _verify(
     _update(base_version=VERSION),  # builds on exactly ours
     _update(base_version=0),
     _update(version=VERSION + 100),  # updates in between were lost
+    _update(stride_floor=MAX_STRIDE_FLOOR),
     _update(FULL),
     _update(FULL, base_version=VERSION),
     _update(FULL, session_id=SESSION + 1, version=0),  # a tutor that started anew
     _update(FULL, session_id=SESSION + 1, version=VERSION),
-], ids=['next', 'base is ours', 'base is first', 'later', 'full', 'full on ours', 'resync to 0',
-        'resync to ours'])
+], ids=['next', 'base is ours', 'base is first', 'later', 'floor', 'full', 'full on ours',
+        'resync to 0', 'resync to ours'])
 def test_fitting_update_is_decoded(update: StudentUpdate) -> None:
     tensors = _verify(update)
     assert list(tensors) == list(TENSORS[update.group])
@@ -87,6 +89,9 @@ def test_first_student_is_accepted_without_a_session() -> None:
     (replace(_update(), group='front'), LayoutMismatch, 'parameter group'),
     (replace(_update(), group=''), LayoutMismatch, 'parameter group'),
     (_update(weights=replace(_update().weights, crc32=1)), CorruptUpdate, 'CRC-32'),
+    (_update(stride_floor=2**32 - 1), CorruptUpdate,
+     f'stride_floor: expected 0 to {MAX_STRIDE_FLOOR} frames, got {2**32 - 1}'),
+    (_update(stride_floor=-1), CorruptUpdate, 'got -1'),
 ], ids=lambda value: None if isinstance(value, StudentUpdate) else str(value))
 def test_other_update_is_refused(
     update: StudentUpdate, error: type[BadUpdate], message: str,
