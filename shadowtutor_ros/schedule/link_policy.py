@@ -18,7 +18,7 @@ class LinkLimits:
     """What is asked of a perfect link: strides in frames, ``timeout`` in seconds."""
 
     timeout: float = 10.0
-    quality: int = 85
+    quality: int = 80
     min_stride: int = 8
     max_stride: int = 64
 
@@ -40,7 +40,7 @@ class Exchange:
 
 class LinkPolicy:
     """
-    Timeout, JPEG quality and stride floor for the next key frame.
+    Timeout, picture quality and stride floor for the next key frame.
 
     Slow is a link that takes longer for a key frame and its answer than ``min_stride`` frames:
     then the pictures get smaller. Answered key frames occupy it for half of the time at most,
@@ -73,7 +73,7 @@ class LinkPolicy:
 
     @property
     def quality(self) -> int:
-        """JPEG quality, 1-100."""
+        """Of a lossy picture, 1-100."""
         return self._quality
 
     @property

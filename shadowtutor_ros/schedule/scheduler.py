@@ -27,7 +27,7 @@ class ScheduleSettings:
 
     min_stride: int = 8
     max_stride: int = 64
-    threshold: float = 0.8
+    threshold: float = 0.9
     policy: str = LIVE
     update_delay: int = 0
 
@@ -80,7 +80,12 @@ class Scheduler:
     @property
     def stride(self) -> int:
         """Frames from one key frame to the next."""
-        return max(math.ceil(self._stride), self.floor)
+        return max(self.wanted_stride, self.floor)
+
+    @property
+    def wanted_stride(self) -> int:
+        """Frames from one key frame to the next by Algorithm 2 alone."""
+        return math.ceil(self._stride)
 
     @property
     def outstanding(self) -> bool:

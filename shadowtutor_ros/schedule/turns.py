@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 from typing import Generic, NamedTuple, TypeVar
 
 from shadowtutor_ros.errors import ShadowTutorError
@@ -43,11 +44,17 @@ class Admission(NamedTuple):
 
 @dataclass
 class _Place(Generic[T]):
-    """A stream's place; ``turn`` is the number of its last one, ``since`` when it queued."""
+    """
+    A stream's place.
+
+    ``learnt_on`` is when the key frame of its last turn arrived, ``arrived`` when the one that
+    waits did, ``since`` its place in the queue.
+    """
 
     robot: int
     heard: float
-    turn: int = 0
+    learnt_on: float = -math.inf
+    arrived: float = -math.inf
     since: int = 0
     waiting: T | None = None
     busy: bool = False
@@ -57,17 +64,17 @@ class Turns(Generic[T]):
     """
     At most ``max_streams`` places, each with at most one key frame that waits, the newest.
 
-    Next is the stream whose last turn is longest ago. A stream belongs to the robot that it was
-    first asked for by, until that is silent for OWNER_SILENCE; it may lose its place to a new
-    stream after ``idle_timeout``, but not while it waits or is taught. ``now`` is in seconds of
-    one clock.
+    Next is the stream with the oldest weights: whose last turn was for the key frame that came
+    first, or that had no turn yet. It is the turn that counts and not its success: else a stream
+    whose lessons fail would always be next. A stream belongs to the robot that it was first asked
+    for by, until that is silent for OWNER_SILENCE; it may lose its place to a new stream after
+    ``idle_timeout``, but not while it waits or is taught. ``now`` is in seconds of one clock.
     """
 
     def __init__(self, max_streams: int, idle_timeout: float) -> None:
         self.max_streams = max_streams
         self._idle_timeout = idle_timeout
         self._places: dict[str, _Place[T]] = {}
-        self._turn = 0
         self._arrivals = 0
 
     @property
@@ -108,10 +115,15 @@ class Turns(Generic[T]):
         self._places[stream_id] = _Place(robot, now)
         return Admission(loser)
 
-    def put(self, stream_id: str, item: T) -> T | None:
-        """Let ``item`` wait for a turn of its stream; return the one whose place it takes."""
+    def put(self, stream_id: str, item: T, now: float) -> T | None:
+        """
+        Let ``item``, which has just come, wait for a turn of its stream.
+
+        Return the one whose place it takes.
+        """
         place = self._places[stream_id]
         superseded, place.waiting = place.waiting, item
+        place.arrived = now
         if superseded is None:
             self._arrivals += 1
             place.since = self._arrivals
@@ -119,15 +131,14 @@ class Turns(Generic[T]):
 
     def take(self) -> tuple[str, T] | None:
         """Begin the next turn: return its stream and item, None if nobody can have one."""
-        ready = [(place.turn, place.since, stream_id, place.waiting)
+        ready = [(place.learnt_on, place.since, stream_id, place.waiting)
                  for stream_id, place in self._places.items()
                  if place.waiting is not None and not place.busy]
         if not ready:
             return None
         _, _, stream_id, item = min(ready, key=lambda entry: entry[:2])
         place = self._places[stream_id]
-        self._turn += 1
-        place.turn, place.waiting, place.busy = self._turn, None, True
+        place.learnt_on, place.waiting, place.busy = place.arrived, None, True
         return stream_id, item
 
     def done(self, stream_id: str, now: float) -> None:

@@ -104,7 +104,7 @@ DELAYS: list[tuple[str, Delays]] = [
 @pytest.mark.parametrize('metrics', [[0.0], [0.8], [1.0], [0.85], _metrics(3), _metrics(4)])
 @pytest.mark.parametrize('delays', [d for _, d in DELAYS], ids=[name for name, _ in DELAYS])
 def test_paced_sends_the_papers_key_frames(delays: Delays, metrics: list[float]) -> None:
-    client = Client(ScheduleSettings(policy=PACED), metrics, delays).run(FRAMES)
+    client = Client(ScheduleSettings(threshold=0.8, policy=PACED), metrics, delays).run(FRAMES)
     assert client.key_frames == _algorithm_4(FRAMES, metrics, delays, wait_at=8)
     assert client.key_frames[0] == 0
     late = sum(delays(count) > 8 for count in range(len(client.taken)))
@@ -113,7 +113,8 @@ def test_paced_sends_the_papers_key_frames(delays: Delays, metrics: list[float])
 
 def test_a_paced_trace_by_hand() -> None:
     # Strides 8 (first), 16, 12.8, 8.6 and so on: a key frame at the next whole frame.
-    client = Client(ScheduleSettings(policy=PACED), [1.0, 0.64, 0.54], lambda count: 3)
+    client = Client(
+        ScheduleSettings(threshold=0.8, policy=PACED), [1.0, 0.64, 0.54], lambda count: 3)
     assert client.run(60).key_frames == [0, 16, 29, 38, 56]
 
 
@@ -144,7 +145,8 @@ def test_update_delay_takes_every_update_at_that_frame(
 ) -> None:
     """The paper's P-1 and P-8, for whatever the network does."""
     client = Client(
-        ScheduleSettings(policy=PACED, update_delay=update_delay), _metrics(5), delays)
+        ScheduleSettings(threshold=0.8, policy=PACED, update_delay=update_delay), _metrics(5),
+        delays)
     client.run(FRAMES)
     assert len(client.taken) > 10
     assert set(client.taken) == {update_delay}
@@ -154,19 +156,20 @@ def test_update_delay_takes_every_update_at_that_frame(
 
 @pytest.mark.parametrize('delays', [d for _, d in DELAYS], ids=[name for name, _ in DELAYS])
 def test_live_never_waits(delays: Delays) -> None:
-    client = Client(ScheduleSettings(policy=LIVE), _metrics(6), delays).run(FRAMES)
+    client = Client(ScheduleSettings(threshold=0.8, policy=LIVE), _metrics(6), delays).run(FRAMES)
     assert client.waits == 0
     assert client.key_frames == _algorithm_4(FRAMES, _metrics(6), delays, wait_at=None)
 
 
 def test_live_keeps_one_key_frame_outstanding_for_ever() -> None:
-    client = Client(ScheduleSettings(policy=LIVE), [1.0], lambda count: NEVER).run(FRAMES)
+    client = Client(
+        ScheduleSettings(threshold=0.8, policy=LIVE), [1.0], lambda count: NEVER).run(FRAMES)
     assert client.key_frames == [0]
     assert client.scheduler.outstanding
 
 
 def test_live_sends_at_once_when_an_answer_was_overdue() -> None:
-    client = Client(ScheduleSettings(policy=LIVE), [0.8], lambda count: 30).run(100)
+    client = Client(ScheduleSettings(threshold=0.8, policy=LIVE), [0.8], lambda count: 30).run(100)
     assert client.key_frames == [0, 30, 60, 90]
 
 
@@ -182,7 +185,7 @@ def _quiet_frames(scheduler: Scheduler) -> int:
 
 @pytest.mark.parametrize('policy', [PACED, LIVE])
 def test_failures_back_off_doubling_up_to_max_stride(policy: str) -> None:
-    scheduler = Scheduler(ScheduleSettings(policy=policy))
+    scheduler = Scheduler(ScheduleSettings(threshold=0.8, policy=policy))
     assert _quiet_frames(scheduler) == 0
     waits = []
     for _ in range(30):
@@ -194,7 +197,7 @@ def test_failures_back_off_doubling_up_to_max_stride(policy: str) -> None:
 
 
 def test_success_ends_the_back_off_and_keeps_the_stride() -> None:
-    scheduler = Scheduler(ScheduleSettings())
+    scheduler = Scheduler(ScheduleSettings(threshold=0.8))
     scheduler.on_frame()
     scheduler.on_update(1.0)
     assert scheduler.stride == 16
@@ -211,7 +214,7 @@ def test_success_ends_the_back_off_and_keeps_the_stride() -> None:
 
 
 def test_back_off_counts_from_the_failure_not_from_the_key_frame() -> None:
-    scheduler = Scheduler(ScheduleSettings())
+    scheduler = Scheduler(ScheduleSettings(threshold=0.8))
     for _ in range(40):
         scheduler.on_frame()
     scheduler.on_failure()
@@ -219,7 +222,7 @@ def test_back_off_counts_from_the_failure_not_from_the_key_frame() -> None:
 
 
 def test_silence_is_tried_again_soon_however_long_it_lasts() -> None:
-    scheduler = Scheduler(ScheduleSettings())
+    scheduler = Scheduler(ScheduleSettings(threshold=0.8))
     scheduler.on_frame()
     waits = []
     for _ in range(5):
@@ -229,11 +232,11 @@ def test_silence_is_tried_again_soon_however_long_it_lasts() -> None:
 
 
 def test_a_floor_raises_the_stride_and_goes_again() -> None:
-    scheduler = Scheduler(ScheduleSettings())
+    scheduler = Scheduler(ScheduleSettings(threshold=0.8))
     scheduler.on_frame()
     scheduler.floor = 20
     scheduler.on_update(0.5)
-    assert scheduler.stride == 20
+    assert (scheduler.stride, scheduler.wanted_stride) == (20, 8)
     assert _quiet_frames(scheduler) == 19
     scheduler.floor = 8
     scheduler.on_update(0.5)
@@ -253,9 +256,9 @@ def test_impossible_settings_are_refused(fields: dict[str, object]) -> None:
         ScheduleSettings(**fields)  # type: ignore[arg-type]
 
 
-def test_papers_strides_are_the_defaults() -> None:
+def test_the_papers_strides_are_the_defaults() -> None:
     defaults = ScheduleSettings()
-    assert (defaults.min_stride, defaults.max_stride, defaults.threshold) == (8, 64, 0.8)
+    assert (defaults.min_stride, defaults.max_stride, defaults.threshold) == (8, 64, 0.9)
 
 
 def test_a_single_stride_makes_every_frame_a_key_frame() -> None:
@@ -265,14 +268,14 @@ def test_a_single_stride_makes_every_frame_a_key_frame() -> None:
 
 
 def test_other_settings_hold_from_the_next_decision_on() -> None:
-    scheduler = Scheduler(ScheduleSettings(8, 64))
+    scheduler = Scheduler(ScheduleSettings(8, 64, 0.8))
     assert scheduler.on_frame()
     scheduler.on_update(0.99)
     assert scheduler.stride > 8
     scheduler.change(ScheduleSettings(2, 4, threshold=0.5))
     assert scheduler.stride == 4
     assert [scheduler.on_frame() for _ in range(4)] == [False, False, False, True]
-    scheduler.change(ScheduleSettings(10, 20))
+    scheduler.change(ScheduleSettings(10, 20, 0.8))
     assert scheduler.outstanding
     scheduler.on_update(0.1)
     assert scheduler.stride == 10
