@@ -31,15 +31,39 @@ class CheckpointError(ShadowTutorError):
     """A checkpoint is missing, unreadable or for another network."""
 
 
-def save_checkpoint(student: Student, path: Path) -> None:
-    """Write the whole student with all that its ``info`` has as ``.safetensors``."""
-    info = student.info
-    metadata = json.dumps({
+def save_checkpoint(
+    student: Student, path: Path, dtype: torch.dtype = torch.float32,
+) -> None:
+    """
+    Write the whole student with all that its ``info`` has as ``.safetensors``.
+
+    Weights are rounded to ``dtype``. A file that is there is replaced whole.
+    """
+    tensors = {name: tensor.contiguous().to('cpu', dtype)
+               for name, tensor in student.weights(FULL).items()}
+    part = path.with_name(f'{path.name}.part')
+    save_file(tensors, part, metadata={_METADATA_KEY: info_to_text(student.info)})
+    part.replace(path)
+
+
+def info_to_text(info: StudentInfo) -> str:
+    """Return all that ``info`` has as JSON."""
+    return json.dumps({
         'class_names': info.class_names, 'class_colours': info.class_colours,
         'mean': info.mean, 'std': info.std, 'task': info.task,
         'architecture': info.architecture, 'configuration': info.configuration})
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in student.weights(FULL).items()}
-    save_file(tensors, path, metadata={_METADATA_KEY: metadata})
+
+
+def info_from_text(text: str) -> StudentInfo:
+    """Return what ``info_to_text`` wrote; raise ValueError, KeyError or TypeError."""
+    fields = json.loads(text)
+    return StudentInfo(
+        tuple(fields['class_names']), tuple(tuple(c) for c in fields['class_colours']),
+        tuple(fields['mean']), tuple(fields['std']),
+        # Files of the first releases have none of these.
+        str(fields.get('task', SEGMENTATION)),
+        str(fields.get('architecture', SHADOWTUTOR)),
+        dict(fields.get('configuration', {})))
 
 
 def load_checkpoint(
@@ -88,14 +112,7 @@ def _read_safetensors(path: Path) -> tuple[StudentInfo, dict[str, Tensor]]:
     if metadata is None:
         raise CheckpointError(f'{path}: no {_METADATA_KEY!r} metadata: not a student checkpoint')
     try:
-        fields = json.loads(metadata)
-        info = StudentInfo(
-            tuple(fields['class_names']), tuple(tuple(c) for c in fields['class_colours']),
-            tuple(fields['mean']), tuple(fields['std']),
-            # Files of the first releases have none of these.
-            str(fields.get('task', SEGMENTATION)),
-            str(fields.get('architecture', SHADOWTUTOR)),
-            dict(fields.get('configuration', {})))
+        info = info_from_text(metadata)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f'{path}: bad {_METADATA_KEY!r} metadata: {error!r}') from error
     return info, tensors

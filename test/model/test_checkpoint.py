@@ -231,3 +231,18 @@ def test_safetensors_of_somebody_else_are_refused(tmp_path: Path, metadata: str 
     save_file(_tensors(), path, metadata and {'shadowtutor_student': metadata})
     with pytest.raises(CheckpointError, match="'shadowtutor_student' metadata"):
         load_checkpoint(path)
+
+
+def test_a_file_may_have_half_precision_and_is_replaced_whole(
+    tmp_path: Path, info: StudentInfo,
+) -> None:
+    path, student = tmp_path / 'a.safetensors', Student.random(info, 0)
+    save_checkpoint(student, path)
+    whole = path.stat().st_size
+    save_checkpoint(student, path, torch.float16)
+    assert path.stat().st_size < 0.55 * whole
+    assert list(tmp_path.iterdir()) == [path]
+    weights = load_checkpoint(path).weights(FULL)
+    for name, tensor in student.weights(FULL).items():
+        assert weights[name].dtype == torch.float32
+        assert torch.equal(weights[name], tensor.half().float())
