@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
 
-from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.teacher.protocol import Labelling, Teacher
-
-
-@dataclass(frozen=True)
-class StampedFrame:
-    """A BGR uint8 HxWx3 frame and its media time in seconds."""
-
-    frame: Frame
-    stamp: float
+from shadowtutor_ros.model.device import is_broken
+from shadowtutor_ros.teacher.protocol import (
+    BatchTeacher,
+    Labelling,
+    StampedFrame,
+    Teacher,
+    TeacherError,
+)
 
 
 class Labeller:
@@ -25,11 +23,40 @@ class Labeller:
         self._teacher = teacher
 
     def label(self, frames: Sequence[StampedFrame]) -> list[Labelling | Exception]:
-        """Return for every frame its labelling, or what the teacher raised about it."""
-        return [self._label(frame) for frame in frames]
+        """
+        Return for every frame its labelling, or what the teacher raised about it.
 
-    def _label(self, stamped: StampedFrame) -> Labelling | Exception:
-        try:
-            return self._teacher.label(stamped.frame, stamped.stamp)
-        except Exception as error:  # of one frame, which must not cost the others theirs
-            return error
+        A teacher that takes batches gets all of them at once. What it raises of a batch is one
+        frame's fault, so it gets them one by one then. A device that is broken is asked no more.
+        """
+        if isinstance(self._teacher, BatchTeacher) and len(frames) > 1:
+            try:
+                return [*_label_together(self._teacher, frames)]
+            except Exception as error:
+                if is_broken(error):
+                    return [error] * len(frames)
+                logging.getLogger(__name__).warning(
+                    'teacher %s: %d frames together failed, takes them one by one: %s',
+                    self._teacher.name, len(frames), error)
+        return self._label_one_by_one(frames)
+
+    def _label_one_by_one(self, frames: Sequence[StampedFrame]) -> list[Labelling | Exception]:
+        answers: list[Labelling | Exception] = []
+        for stamped in frames:
+            try:
+                answers.append(self._teacher.label(stamped.frame, stamped.stamp))
+            except Exception as error:  # of one frame, which must not cost the others theirs
+                if is_broken(error):
+                    return answers + [error] * (len(frames) - len(answers))
+                answers.append(error)
+        return answers
+
+
+def _label_together(
+    teacher: BatchTeacher, frames: Sequence[StampedFrame],
+) -> list[Labelling]:
+    labellings = teacher.label_many(frames)
+    if len(labellings) != len(frames):
+        raise TeacherError(f'label_many: expected {len(frames)} labellings, one of each frame, '
+                           f'got {len(labellings)}')
+    return labellings

@@ -9,20 +9,43 @@ import math
 import secrets
 import time
 
-import torch
+import numpy as np
 from torch import Tensor
 
-from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.distill.memory import Example, KeyFrameMemory
+from shadowtutor_ros.distill.state import TrainingState
 from shadowtutor_ros.distill.trainer import Lesson, OnStep, Trainer
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.model.groups import FULL
-from shadowtutor_ros.model.student import Mask, Student
+from shadowtutor_ros.model.groups import FULL, Shapes, shapes_of
+from shadowtutor_ros.model.student import Student
+from shadowtutor_ros.runtime.library import Library
+from shadowtutor_ros.schedule.load import Effort, steps_allowed
+from shadowtutor_ros.schedule.scene_watch import SceneWatch
+from shadowtutor_ros.snapshot import (
+    array_from,
+    array_of,
+    BadSnapshot,
+    number_from,
+    Snapshot,
+    tensor_from,
+)
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.encoder import Draft, Encoder, exact, intra, WeightSettings
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 from shadowtutor_ros.wire.weights import EncodedWeights
 
-_TOLERANCE = 0.01  # of the metric on the key frame: a lesson may lose so much by being sent
+_VERSIONS = 3  # kept at most: what the robot runs, what it was given, what it is given next
+_REMEMBERED = 64 << 20  # bytes of key frames, in the host's memory
+_TOLERANCE = 0.015  # of the metric on the key frame: a lesson may lose so much by being sent
+# Versions that may have been given after the last one that was kept. As many again, by chance: a
+# tutor that is killed twice in a row must not begin with the same numbers twice.
+_GAP = 1000
+# Key frames from one student in the library to the next: while a scene lasts, and where it ends.
+_EVERY, _SCENE = 16, 3
+
+
+class _SceneChanged(Exception):
+    """A lesson starts far below what is usual."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +70,17 @@ class FirstStudent:
         self.student.load(draft.decoded)
 
 
+def stream_bytes(state: TrainingState) -> int:
+    """
+    Return the most bytes that a stream with a ``state`` like this takes on the state's device.
+
+    On a CPU that is also where the versions lie that its robot may run.
+    """
+    weights = state.weights(FULL).values()
+    versions = sum(t.nbytes for t in weights if t.device.type == 'cpu') * _VERSIONS
+    return state.nbytes + versions
+
+
 @dataclass(frozen=True)
 class _Given:
     """A version that the robot may have, whole; nobody changes its tensors."""
@@ -57,64 +91,146 @@ class _Given:
 
 class Stream:
     """
-    A session of one stream: its student, its trainer, its encoder and its count of versions.
+    A session of one stream: its student in training, its encoder and its count of versions.
 
     Version 0 is the first student. ``base_version`` is the version at which the frozen front
-    last changed: a robot that runs an older one cannot use a partial update. One thread at a
-    time teaches; ``whole`` may be called from any.
+    last changed: a robot that runs an older one cannot use a partial update. ``lesson`` is the
+    last one and ``effort`` what it took; ``started_from`` is the last student of the ``library``
+    that a lesson started from, empty if none did, and ``gained`` what it was better by. One
+    thread at a time teaches or takes a snapshot; ``whole`` may be called from any.
     """
 
     def __init__(
-        self, stream_id: str, first: FirstStudent, distill: DistillSettings,
-        weights: WeightSettings,
+        self, stream_id: str, first: FirstStudent, weights: WeightSettings,
+        library: Library | None = None,
     ) -> None:
         self.stream_id = stream_id
-        self.session_id = NO_SESSION
-        while self.session_id == NO_SESSION:
-            self.session_id = secrets.randbits(64)
+        self.session_id = _new_session()
         self.version = self.base_version = 0
         self.key_frames = 0
         self.lesson = Lesson(FULL, math.nan, math.nan, 0)
-        self._student = first.student.clone()
-        self._trainer = Trainer(self._student, distill)
+        self.effort = Effort(0.0, 0.0, 0, 0, 0)
+        self._memory = KeyFrameMemory(_REMEMBERED)
+        self.started_from, self.gained = '', 0.0
+        self._library = library
+        self._scene = SceneWatch()
+        self._left = 0  # key frames when the library got a student last
+        self._layout_hash = first.student.layout_hash
+        self._state = TrainingState(first.student.network, first.student.device)
         self._encoder = Encoder(weights)
-        self._given = _Given(0, self._copy())
+        self._given = _Given(0, self._state.on_host(FULL))
         self._whole = (0, first.weights)
         self._encoder.keep(0, self._given.tensors)
+        self._forgotten = range(0)  # versions that may have been given and are not known
+        self._remembered: frozenset[int] = frozenset()  # but these of them are
 
-    def change(self, settings: DistillSettings) -> None:
-        """Train by other settings from the next key frame on; the learning rate stays."""
-        self._trainer.settings = settings
+    @classmethod
+    def restored(
+        cls, stream_id: str, first: FirstStudent, weights: WeightSettings, snapshot: Snapshot,
+        library: Library | None = None,
+    ) -> Stream:
+        """
+        Return a stream that goes on from a snapshot; raise BadSnapshot.
+
+        What was taught after it is lost, so its next versions are numbered beyond those: no two
+        students of a session have one version.
+        """
+        stream = cls(stream_id, first, weights, library)
+        shapes = shapes_of(first.student.weights(FULL))
+        stream._state.restore(snapshot)
+        versions = _versions_from(snapshot, shapes)
+        stream._encoder.restore(snapshot, versions, shapes)
+        stream._memory.restore(snapshot, first.student.network.classes)
+        stream.session_id = number_from(snapshot, 'session_id', np.uint64)
+        stream.base_version = number_from(snapshot, 'base_version')
+        stream.key_frames = number_from(snapshot, 'key_frames')
+        stream.lesson = Lesson(
+            FULL, number_from(snapshot, 'initial_metric', np.float64),
+            number_from(snapshot, 'metric', np.float64), number_from(snapshot, 'steps'))
+        stream._scene = SceneWatch(number_from(snapshot, 'usual_metric', np.float64),
+                                   number_from(snapshot, 'usual_lessons'))
+        stream._left = number_from(snapshot, 'left')
+        given = number_from(snapshot, 'given')
+        if given not in versions:
+            raise BadSnapshot(f'expected the weights of version {given}, '
+                              f'got those of {sorted(versions)}')
+        stream._given = _Given(given, versions[given])
+        stream.version = (number_from(snapshot, 'version') + _GAP
+                          + secrets.randbelow(_GAP))
+        stream._forgotten = range(stream.version + 1)
+        stream._remembered = frozenset(versions)
+        if library is not None:
+            library.note(stream_id, versions[given])
+        return stream
+
+    def snapshot(self) -> Snapshot:
+        """Return all that ``restored`` needs, in the host's memory."""
+        versions = {**self._encoder.versions, self._given.version: self._given.tensors}
+        return {
+            **self._state.snapshot(), **self._encoder.snapshot(), **self._memory.snapshot(),
+            'versions': np.array(sorted(versions)),
+            **{f'versions/{version}/{name}': array_of(tensor)
+               for version, tensors in versions.items() for name, tensor in tensors.items()},
+            'session_id': np.array(self.session_id, np.uint64),
+            'version': np.array(self.version), 'given': np.array(self._given.version),
+            'base_version': np.array(self.base_version), 'key_frames': np.array(self.key_frames),
+            'initial_metric': np.array(self.lesson.initial_metric),
+            'metric': np.array(self.lesson.metric), 'steps': np.array(self.lesson.steps),
+            'usual_metric': np.array(self._scene.usual),
+            'usual_lessons': np.array(self._scene.lessons), 'left': np.array(self._left)}
 
     def teach(
-        self, frame: Frame, labelling: Labelling, running: Running,
-        on_step: OnStep | None = None,
+        self, trainer: Trainer, frame: Frame, labelling: Labelling, running: Running,
+        on_step: OnStep | None = None, share: float = 1.0,
     ) -> StudentUpdate:
         """
         Train on one labelled key frame and return what a robot that runs ``running`` needs.
 
-        ``frame`` is BGR uint8 HxWx3. The student is then as the robot will have it. A version
-        is counted even when ``on_step`` raises, which ends the lesson with the best weights
-        found so far. Raise BadLabelling or NonFiniteUpdate.
+        ``trainer`` is one for students like this, whoever it taught before; it keeps the key
+        frame until it is closed. ``frame`` is BGR uint8 HxWx3, ``share`` the part of the steps
+        that the load leaves. The student is then as the robot will have it. A version is counted
+        even when ``on_step`` raises, which ends the lesson with the best weights found so far.
+        Raise BadLabelling or NonFiniteUpdate.
         """
         started = time.monotonic()
+        base = self._base(running)
         self.version += 1
-        if self._trainer.group == FULL:
-            self.base_version = self.version
-        lesson = self._trainer.train(frame, labelling, on_step)
-        trained = time.monotonic()
-        base = running.version if running.session_id == self.session_id else None
-        group = self._group_for(base, lesson.group)
-        draft, metric = self._draft(group, base, lesson, frame, labelling)
+        trainer.state.copy_(self._state)
+        try:
+            if trainer.group == FULL:
+                self.base_version = self.version
+            limit = trainer.limit
+            allowed = steps_allowed(limit, share)
+            lesson = self._train(trainer, frame, labelling, on_step, allowed)
+            self._memory.add(Example(frame, labelling), trainer.settings.replay)
+            trained = time.monotonic()
+            group = self._group_for(base, lesson.group)
+            draft, metric = self._draft(trainer, group, base, lesson)
+        finally:
+            self._state.copy_(trainer.state)
         self.lesson = lesson = replace(lesson, metric=metric)
         self.key_frames += 1
-        self._given = _Given(self.version, self._copy())
+        self._given = _Given(self.version, self._state.on_host(FULL))
+        if self.key_frames > 1:  # before it knew nothing
+            self._scene.add(lesson.initial_metric)
+        if self._library is not None:
+            self._library.note(self.stream_id, self._given.tensors)
+            self._leave(_EVERY)
         self._encoder.sent(draft, self.version, self._given.tensors, base)
-        return replace(
+        update = replace(
             self._update(draft.weights, group, self.version),
             base_version=self._base_version(draft, group, base),
             initial_metric=lesson.initial_metric, metric=metric, steps=lesson.steps,
             training_time=trained - started)
+        self.effort = _effort(trained - started, time.monotonic() - started, lesson.steps,
+                              allowed, limit)
+        return update
+
+    def retire(self) -> None:
+        """Leave the student to the library: the stream has ended."""
+        if self._library is not None:
+            self._leave(1)
+            self._library.forget(self.stream_id)
 
     def whole(self) -> StudentUpdate:
         """
@@ -128,9 +244,54 @@ class Stream:
             self._whole = (given.version, weights)
         return self._update(weights, FULL, given.version)
 
-    def mask(self, frame: Frame) -> Mask:
-        """Return the HxW mask of a BGR uint8 HxWx3 frame, by the weights of the last lesson."""
-        return self._student.segment(frame)
+    def _train(
+        self, trainer: Trainer, frame: Frame, labelling: Labelling, on_step: OnStep | None,
+        allowed: int,
+    ) -> Lesson:
+        """Train, on a first key frame or another scene from what the library has for it."""
+        library = self._library
+        memory = [example for example in self._memory if example.frame.shape == frame.shape]
+        if library is None:
+            return trainer.train(frame, labelling, on_step, allowed, memory)
+
+        def watch(step: int, metric: float, loss: float) -> None:
+            if step == 0 and self._scene.changed(metric):
+                raise _SceneChanged
+            if on_step is not None:
+                on_step(step, metric, loss)
+
+        if self.key_frames:
+            try:
+                return trainer.train(frame, labelling, watch, allowed, memory)
+            except _SceneChanged:
+                trainer.state.copy_(self._state)
+                self._leave(_SCENE)
+        start = library.best(self.stream_id, self._given.tensors, trainer, frame, labelling)
+        trainer.state.copy_(self._state)
+        if start is None:
+            return trainer.train(frame, labelling, on_step, allowed, memory)
+        self.started_from, self.gained = start.id, start.gain
+        self.base_version = self.version  # its front is another one
+        self._encoder.begin_anew()
+        trainer.state.begin_from(start.tensors)
+        lesson = trainer.train(frame, labelling, on_step, allowed, memory)
+        return replace(lesson, initial_metric=start.metric_before)
+
+    def _leave(self, least: int) -> None:
+        """Leave the student to the library, unless ``least`` key frames ago it had one of it."""
+        if self._library is not None and self.key_frames >= self._left + least:
+            self._library.keep(self.stream_id, self.key_frames, self._given.tensors)
+            self._left = self.key_frames
+
+    def _base(self, running: Running) -> int | None:
+        """Return the version of this session that a robot runs, None if it is not known."""
+        if running.session_id != self.session_id:
+            return None
+        if running.version > self.version:  # more was forgotten than the numbers leave room for
+            self.session_id = _new_session()
+            return None
+        forgotten = running.version in self._forgotten and running.version not in self._remembered
+        return None if forgotten else running.version
 
     def _group_for(self, base: int | None, group: str) -> str:
         """Return what a robot at ``base`` needs: ``group``, or ``full`` if its front is old."""
@@ -144,22 +305,19 @@ class Stream:
         return 0 if group == FULL else self.base_version
 
     def _draft(
-        self, group: str, base: int | None, lesson: Lesson, frame: Frame, labelling: Labelling,
+        self, trainer: Trainer, group: str, base: int | None, lesson: Lesson,
     ) -> tuple[Draft, float]:
         """
         Return the shortest draft that keeps the lesson, and its metric on the key frame.
 
-        The student is left as the robot will have it.
+        The trainer's student is left as the robot will have it.
         """
-        # Copies, because what is judged is judged in the same student.
-        trained = {name: t.clone() for name, t in self._student.weights(group).items()}
-        metric, student = lesson.metric, self._student
-        target = student.task.target(
-            labelling, (frame.shape[0], frame.shape[1]), student.network.classes)
-        for draft in self._encoder.drafts(trained, base):
-            student.load(draft.decoded)
+        metric = lesson.metric
+        for draft in self._encoder.drafts(trainer.state.on_host(group), base):
             if draft.inter:
-                metric = student.task.metric(torch.from_numpy(student.segment(frame)), target)
+                metric = trainer.judge(draft.decoded)
+            else:
+                trainer.state.load(draft.decoded)
             if metric >= lesson.metric - _TOLERANCE:
                 break
         return draft, metric
@@ -167,8 +325,25 @@ class Stream:
     def _update(self, weights: EncodedWeights, group: str, version: int) -> StudentUpdate:
         return StudentUpdate(
             stream_id=self.stream_id, sequence=0, stamp=0, frame_id='',
-            layout_hash=self._student.layout_hash, group=group, session_id=self.session_id,
+            layout_hash=self._layout_hash, group=group, session_id=self.session_id,
             base_version=0, version=version, weights=weights)
 
-    def _copy(self) -> dict[str, Tensor]:
-        return {name: t.clone() for name, t in self._student.weights(FULL).items()}
+
+def _new_session() -> int:
+    session_id = NO_SESSION
+    while session_id == NO_SESSION:
+        session_id = secrets.randbits(64)
+    return session_id
+
+
+def _versions_from(snapshot: Snapshot, shapes: Shapes) -> dict[int, Mapping[str, Tensor]]:
+    return {number: {name: tensor_from(snapshot, f'versions/{number}/{name}', shape)
+                     for name, shape in shapes.items()}
+            for number in array_from(snapshot, 'versions', np.int64).ravel().tolist()}
+
+
+def _effort(training: float, whole: float, steps: int, allowed: int, limit: int) -> Effort:
+    """Return what a lesson took of ``whole`` seconds, ``training`` of them with steps."""
+    looks = steps + 1  # the first one is at the untrained student
+    step = training / looks if steps else 0.0
+    return Effort(whole - steps * step, step, steps, allowed, limit)

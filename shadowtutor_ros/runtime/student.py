@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 import math
 import time
@@ -16,7 +17,7 @@ from shadowtutor_ros.runtime.link import Link, LinkFailure
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
 from shadowtutor_ros.wire.errors import BadKeyFrame, BadUpdate, LayoutMismatch
-from shadowtutor_ros.wire.key_frame import encode_frame, JPEG
+from shadowtutor_ros.wire.key_frame import encode_frame, EncodedFrame, FRAME_FORMATS, WEBP
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate, verify_update
 
 
@@ -36,10 +37,10 @@ def student_from_update(
 
 @dataclass(frozen=True)
 class KeyFrameSettings:
-    """How key frames travel: ``format`` jpeg, png or raw; ``quality`` is JPEG's, 1-100."""
+    """How key frames travel: a row of FRAME_FORMATS; ``quality`` of a lossy one is 1-100."""
 
-    format: str = JPEG
-    quality: int = 85
+    format: str = WEBP
+    quality: int = 80
 
 
 @dataclass
@@ -86,9 +87,10 @@ class StudentLoop:
 
     For every frame call ``segment``, hand the mask on, then call ``settle``. Not thread-safe:
     one thread owns the loop. ``inference`` answers the frames with the weights of ``student``;
-    without one, the student does so itself. With a ``policy`` timeout, JPEG quality and least
+    without one, the student does so itself. With a ``policy`` timeout, quality and least
     stride follow the link. ``robot`` is a number that tells this process from others of the same
-    ``stream_id`` by mistake.
+    ``stream_id`` by mistake. ``tutor_floor`` is the least stride in frames that the last answer
+    asked for, 0 if none: a tutor has other robots to teach. It may be above ``max_stride``.
 
     ``foreign``: the tutor teaches another student than runs here, with other classes for
     example. The loop goes on with what it has; whoever owns it asks the tutor for that student
@@ -111,6 +113,7 @@ class StudentLoop:
     ) -> None:
         self.student = student
         self.foreign = self.asking = False
+        self.tutor_floor = 0
         self.scheduler = scheduler
         self.stream_id = stream_id
         self.session_id = session_id
@@ -119,6 +122,7 @@ class StudentLoop:
         self._inference = inference or LocalInference(student)
         self._robot = robot
         self._link = link
+        self._encoding = ThreadPoolExecutor(1, 'encode')
         self._key_frames = key_frames or KeyFrameSettings()
         self.policy = policy
         self._frame_seconds = _Average()
@@ -133,8 +137,9 @@ class StudentLoop:
 
     def segment(self, frame: Frame, stamp: int = 0, frame_id: str = '') -> Mask:
         """
-        Return the HxW class ids of a BGR uint8 HxWx3 frame; send it first if it is a key frame.
+        Return the HxW class ids of a BGR uint8 HxWx3 frame; send it, too, if it is a key frame.
 
+        A key frame is encoded while it is segmented.
         ``stamp`` is in nanoseconds. Raise BadFrame before anything else happens.
         """
         self.student.check(frame)
@@ -144,12 +149,16 @@ class StudentLoop:
         self.counters.frames += 1
         self._newest = _Moment(self.counters.frames, stamp)
         self.frame_id = frame_id
+        encoded: Future[EncodedFrame] | None = None
         if not self.asking and self.scheduler.on_frame():
-            self._send(frame, stamp, frame_id)
+            encoded = self._encoding.submit(
+                encode_frame, frame, self._key_frames.format, self.quality)
         started = time.perf_counter()
         mask = self._inference.submit(frame).result()
         self._inference_seconds.add(time.perf_counter() - started)
         self.counters.inference_seconds = self._inference_seconds.value
+        if encoded is not None:
+            self._send(encoded, stamp, frame_id)
         return mask
 
     def settle(self) -> None:
@@ -195,9 +204,8 @@ class StudentLoop:
         self._inference = inference or LocalInference(student)
         self.foreign = self.asking = False
         self._learnt_on = None
-        floor = self.scheduler.floor
         self.scheduler = Scheduler(self.scheduler.settings)
-        self.scheduler.floor = floor
+        self._set_floor(0)
         self.counters.failed, self.counters.detail = False, ''
 
     def rest(self) -> None:
@@ -219,7 +227,7 @@ class StudentLoop:
             self.policy = LinkPolicy(limits)
         else:
             self.policy.change(limits)
-            self.scheduler.floor = self.policy.stride_floor
+        self._set_floor(self.tutor_floor)
 
     @property
     def stamp(self) -> int:
@@ -228,14 +236,14 @@ class StudentLoop:
 
     @property
     def quality(self) -> int:
-        """The JPEG quality of the next key frame; 0 when it will be no JPEG."""
-        if self._key_frames.format != JPEG:
+        """The quality of the next key frame; 0 when its format has none."""
+        if not FRAME_FORMATS[self._key_frames.format].lossy:
             return 0
         return self._key_frames.quality if self.policy is None else self.policy.quality
 
-    def _send(self, frame: Frame, stamp: int, frame_id: str) -> None:
+    def _send(self, encoding: Future[EncodedFrame], stamp: int, frame_id: str) -> None:
         try:
-            encoded = encode_frame(frame, self._key_frames.format, self.quality)
+            encoded = encoding.result()
         except BadKeyFrame as error:
             self._fail(f'{type(error).__name__}: {error}')
             return
@@ -246,9 +254,11 @@ class StudentLoop:
         counters.key_frame_stamp = stamp
         self._key_frame = self._newest
         self._sent_at = time.perf_counter()
+        period = self._frame_seconds.value
         self._link.send(KeyFrame(
             self.stream_id, counters.key_frames, self.session_id, self.version, stamp, frame_id,
-            encoded, self._robot), None if self.policy is None else self.policy.timeout)
+            encoded, self._robot, 0.0 if math.isnan(period) else period,
+            self.scheduler.wanted_stride), None if self.policy is None else self.policy.timeout)
 
     def _apply(self, update: StudentUpdate) -> None:
         counters = self.counters
@@ -272,14 +282,22 @@ class StudentLoop:
                 self._sent_bytes + len(update.weights.payload), counters.turnaround_seconds,
                 update.queue_time + update.teacher_time + update.training_time,
                 self._frame_seconds.value))
-            self.scheduler.floor = self.policy.stride_floor
+        self._set_floor(update.stride_floor)
 
     def _fail(self, reason: str, silent: bool = False) -> None:
         self.counters.failures += 1
         self.counters.failed, self.counters.detail = True, reason
         self.scheduler.on_failure(silent)
-        if silent and self.policy is not None:
-            self.policy.on_silence()
+        if silent:
+            if self.policy is not None:
+                self.policy.on_silence()
+            self._set_floor(0)  # whose tutor may be gone, or another by now
+
+    def _set_floor(self, tutor: int) -> None:
+        self.tutor_floor = tutor
+        link = (self.scheduler.settings.min_stride if self.policy is None
+                else self.policy.stride_floor)
+        self.scheduler.floor = max(link, tutor)
 
 
 class _Average:

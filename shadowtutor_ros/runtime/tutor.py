@@ -3,53 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import partial
 import logging
-import math
+from pathlib import Path
 import threading
 import time
-import traceback
+
+import torch
 
 from shadowtutor_ros.distill.settings import DistillSettings
-from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.model.student import Mask, Student, StudentInfo
-from shadowtutor_ros.runtime.labeller import Labeller, StampedFrame
-from shadowtutor_ros.runtime.stream import FirstStudent, Running, Stream
+from shadowtutor_ros.distill.trainer import Trainer
+from shadowtutor_ros.model.device import free_memory
+from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.runtime.job import Job, OnLesson, OnProgress, Phase, Progress
+from shadowtutor_ros.runtime.labeller import Labeller
+from shadowtutor_ros.runtime.pipeline import Pipeline, Stages
+from shadowtutor_ros.runtime.stream import FirstStudent, Running, Stream, stream_bytes
+from shadowtutor_ros.runtime.stream_store import StreamStore
+from shadowtutor_ros.schedule.load import Load, Wish
 from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Superseded, Turns
-from shadowtutor_ros.teacher.protocol import Teacher
+from shadowtutor_ros.teacher.protocol import StampedFrame, Teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame, MAX_PIXELS
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 _LOG = logging.getLogger(__name__)
+MAX_STREAMS = 256
 _LOOKED_AT = 8  # lessons at most that wait to be shown; more are not shown
-
-
-class Phase(Enum):
-    """What a tutor does with a key frame whose turn it is."""
-
-    LABELLING = 'labelling'
-    TRAINING = 'training'
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step of the tutor's work; metric (0-1) and loss are NaN while unknown."""
-
-    phase: Phase
-    step: int = 0
-    metric: float = math.nan
-    loss: float = math.nan
-
-
-OnProgress = Callable[[Progress], None]
-
-# Of a lesson: the update, the HxWx3 BGR frame, the teacher's and the student's HxW class ids.
-OnLesson = Callable[[StudentUpdate, Frame, Mask, Mask], None]
+_MOST_DESKS, _DESKS_OF_A_GPU = 8, 4  # of a CPU; of a GPU, which works while others encode
+_BATCH_OF_A_GPU = 8  # frames; several together cost a CPU as much as one by one
 
 
 @dataclass(frozen=True)
@@ -57,19 +42,32 @@ class TutorSettings:
     """
     ``weights`` on the wire; a stream idle for ``idle_timeout`` s may go.
 
-    A key frame of more than ``max_pixels`` is refused before it is decoded.
+    A key frame of more than ``max_pixels`` is refused before it is decoded. Lessons are taught
+    to ``lessons_at_once`` robots at the same time; 0: as many as suit the device. There are
+    places for ``max_streams``; 0: as many as fit half of the device's free memory, MAX_STREAMS
+    at most. What the streams learn is kept in ``state_folder``; None: as long as the tutor. They
+    share a ``library`` of so many students of the past at most; 0: none.
     """
 
     distill: DistillSettings = field(default_factory=DistillSettings)
     weights: WeightSettings = field(default_factory=WeightSettings)
-    max_streams: int = 8
+    max_streams: int = 0
     idle_timeout: float = 600.0
     max_pixels: int = MAX_PIXELS
+    lessons_at_once: int = 0
+    state_folder: Path | None = None
+    library: int = 0
 
 
 @dataclass(frozen=True)
 class StreamReport:
-    """A stream with a session; metrics of its last key frame, 0-1, NaN before the first."""
+    """
+    A stream with a session; metrics of its last key frame, 0-1, NaN before the first.
+
+    ``stride_floor`` is what its robot was told last: the least distance of key frames in frames,
+    0: any. ``library_id`` is the last student of the library that a lesson started from, empty if
+    none did, and ``library_gain`` what it was better by on that key frame, 0-1.
+    """
 
     stream_id: str
     version: int
@@ -78,50 +76,59 @@ class StreamReport:
     metric: float
     steps: int
     idle_seconds: float
+    stride_floor: int = 0
+    library_id: str = ''
+    library_gain: float = 0.0
 
 
 @dataclass(frozen=True)
 class TutorReport:
-    """Key frames ``queued`` now, and seconds spent teaching since the tutor was made."""
+    """
+    Key frames ``queued`` now, and seconds since the tutor was made in which it taught.
+
+    ``steps_share`` is the part of a lesson's steps that the load leaves, 0-1.
+    """
 
     queued: int
     teaching_seconds: float
     streams: tuple[StreamReport, ...]
-
-
-@dataclass(eq=False)
-class _Job:
-    """A key frame that was taken, and who is told of it."""
-
-    key_frame: KeyFrame
-    on_progress: OnProgress
-    on_lesson: OnLesson | None
-    arrived: float
-    future: Future[StudentUpdate] = field(default_factory=Future)
+    steps_share: float = 1.0
 
 
 class Tutor:
     """
     A teacher and a stream per robot's camera.
 
-    Every method may be called from any thread and none but ``distill`` waits for a lesson.
-    Lessons are taught one at a time, in a thread of the tutor's own; streams take turns.
+    Every method may be called from any thread and none but ``distill`` waits for a lesson. The
+    robots with the oldest weights are taught first, several at a time. A stream takes up to
+    ``bytes_per_stream`` of the device's memory, and there are ``max_streams`` places.
     """
 
     def __init__(self, teacher: Teacher, first_student: Student, settings: TutorSettings) -> None:
-        """Raise NonFiniteUpdate when the first student cannot be sent."""
+        """Raise NonFiniteUpdate when the first student cannot be sent, UnusableStateFolder."""
         self.settings = settings
         self._labeller = Labeller(teacher)
         self._first = FirstStudent(first_student, settings.weights)
-        self._new_stream('')  # torch loads its optimisers: now, not while a robot waits
+        self._store = StreamStore(
+            self._first, settings.weights, settings.state_folder, settings.library)
         self._streams: dict[str, Stream] = {}
-        self._turns: Turns[_Job] = Turns(settings.max_streams, settings.idle_timeout)
-        self._lock = threading.Lock()  # of turns and streams; never held for long
-        self._teacher_thread = ThreadPoolExecutor(1, 'teach')
+        self._floors: dict[str, int] = {}
+        device = first_student.device
+        self._trainers = [Trainer(self._first.student.clone(), settings.distill)
+                          for _ in range(settings.lessons_at_once or _desks_of(device))]
+        self.bytes_per_stream = stream_bytes(self._trainers[0].state)
+        self.max_streams = settings.max_streams or _places(self.bytes_per_stream, device)
+        self._turns: Turns[Job] = Turns(self.max_streams, settings.idle_timeout)
+        self._load = Load(len(self._trainers))
+        self._lock = threading.Lock()  # of turns, streams and load; never held for long
+        self._pipeline = Pipeline(
+            Stages(self._take, self._decode, self._label, self._teach, self._done),
+            self._trainers, _BATCH_OF_A_GPU if device.type == 'cuda' else 1)
         self._show_thread = ThreadPoolExecutor(1, 'show')
         self._places_to_show = threading.Semaphore(_LOOKED_AT)
+        self._under_way = 0
         self._teaching_seconds = 0.0
-        self._teaching_since: float | None = None
+        self._teaching_since = 0.0
 
     @property
     def info(self) -> StudentInfo:
@@ -136,10 +143,9 @@ class Tutor:
 
     def change(self, distill: DistillSettings) -> None:
         """Teach all streams by other settings from their next key frame on."""
-        with self._lock:
-            self.settings = replace(self.settings, distill=distill)
-            for stream in self._streams.values():
-                stream.change(distill)
+        self.settings = replace(self.settings, distill=distill)
+        for trainer in self._trainers:
+            trainer.settings = distill
 
     def admit(self, stream_id: str, robot: int = 0) -> None:
         """Give the stream a place; raise Refused if it cannot have one or is another robot's."""
@@ -167,15 +173,17 @@ class Tutor:
         It fails with BadLabelling, a TeacherError or a WireError. ``on_lesson`` is told after the
         answer, from a thread for that, unless it is behind. Raise Refused.
         """
-        job = _Job(key_frame, on_progress or _nothing, on_lesson, time.monotonic())
+        stream_id, now = key_frame.stream_id, time.monotonic()
+        job = Job(key_frame, on_progress or _nothing, on_lesson, now)
         with self._lock:
-            self._admit(key_frame.stream_id, key_frame.robot)
-            older = self._turns.put(key_frame.stream_id, job)
+            self._admit(stream_id, key_frame.robot)
+            older = self._turns.put(stream_id, job, now)
+            self._load.asked(stream_id, Wish(key_frame.frame_period, key_frame.stride), now)
         if older is not None and older.future.set_running_or_notify_cancel():
             older.future.set_exception(Superseded(
-                f'key frame {older.key_frame.sequence} of {key_frame.stream_id!r}: '
+                f'key frame {older.key_frame.sequence} of {stream_id!r}: '
                 'a newer one came before its turn'))
-        self._teacher_thread.submit(self._next_turn)
+        self._pipeline.pull()
         return job.future
 
     def distill(
@@ -189,101 +197,177 @@ class Tutor:
         """Return what the tutor does at the moment."""
         now = time.monotonic()
         with self._lock:
-            since = self._teaching_since
             return TutorReport(
                 self._turns.waiting,
-                self._teaching_seconds + (0.0 if since is None else now - since),
-                tuple(StreamReport(
-                    stream_id, stream.version, stream.key_frames, stream.lesson.initial_metric,
-                    stream.lesson.metric, stream.lesson.steps, self._turns.idle(stream_id, now))
-                    for stream_id, stream in self._streams.items()))
+                self._teaching_seconds + (now - self._teaching_since if self._under_way else 0.0),
+                tuple(self._report_of(stream, now) for stream in self._streams.values()),
+                self._load.share(now))
+
+    def _report_of(self, stream: Stream, now: float) -> StreamReport:
+        lesson = stream.lesson
+        return StreamReport(
+            stream.stream_id, stream.version, stream.key_frames, lesson.initial_metric,
+            lesson.metric, lesson.steps, self._turns.idle(stream.stream_id, now),
+            self._floors.get(stream.stream_id, 0), stream.started_from, stream.gained)
+
+    def close(self) -> None:
+        """Keep what was learnt, and let another tutor have the state folder."""
+        self._store.close()
 
     def _admit(self, stream_id: str, robot: int) -> None:
         admission = self._turns.admit(stream_id, robot, time.monotonic())
         if admission.loser is not None:
-            self._streams.pop(admission.loser, None)
+            self._forget(admission.loser)
         if admission.changed_hands:
+            self._load.forget(stream_id)
             _LOG.warning('stream %r goes to another robot: its own was silent for %g s. If both '
                          'run, give each a stream_id of its own', stream_id, OWNER_SILENCE)
+
+    def _forget(self, stream_id: str) -> None:
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            stream.retire()
+        self._floors.pop(stream_id, None)
+        self._load.forget(stream_id)
 
     def _stream(self, stream_id: str) -> Stream:
         """Return the stream, made without the lock: it takes a while."""
         with self._lock:
             if stream_id in self._streams:
                 return self._streams[stream_id]
-        fresh = self._new_stream(stream_id)
+        opened = self._store.open(stream_id)
         with self._lock:
             if stream_id not in self._turns.streams:  # it lost its place meanwhile
-                return fresh
-            return self._streams.setdefault(stream_id, fresh)
+                return opened
+            return self._streams.setdefault(stream_id, opened)
 
-    def _new_stream(self, stream_id: str) -> Stream:
-        return Stream(stream_id, self._first, self.settings.distill, self.settings.weights)
+    # -- the stages of the pipeline ------------------------------------------------------------
 
-    def _next_turn(self) -> None:
-        """Teach whoever is next; nobody, if key frames were superseded meanwhile."""
-        with self._lock:
-            turn = self._turns.take()
-            if turn is None:
-                return
-            stream_id, job = turn
-            self._teaching_since = started = time.monotonic()
-        try:
-            if job.future.set_running_or_notify_cancel():
-                self._answer(job, started)
-        finally:
+    def _take(self) -> Job | None:
+        while True:
             with self._lock:
-                now = time.monotonic()
-                self._teaching_seconds += now - started
-                self._teaching_since = None
-                self._turns.done(stream_id, now)
+                turn = self._turns.take()
+                if turn is None:
+                    return None
+                if not self._under_way:
+                    self._teaching_since = time.monotonic()
+                self._under_way += 1
+            if turn[1].future.set_running_or_notify_cancel():
+                return turn[1]
+            self._done(turn[1])
 
-    def _answer(self, job: _Job, started: float) -> None:
+    def _decode(self, job: Job) -> bool:
+        started = time.monotonic()
+        try:
+            job.on_progress(Progress(Phase.LABELLING))
+            job.frame = decode_frame(job.key_frame.encoded, self.settings.max_pixels)
+        except BaseException as error:
+            job.fail(error)
+            return False
+        job.teacher_time = time.monotonic() - started
+        return True
+
+    def _label(self, jobs: Sequence[Job]) -> list[Job]:
+        started = time.monotonic()
+        labellings = self._labeller.label([
+            StampedFrame(job.frame, job.key_frame.stamp * 1e-9)
+            for job in jobs if job.frame is not None])
+        seconds = time.monotonic() - started
+        for job, labelling in zip(jobs, labellings, strict=True):
+            if isinstance(labelling, Exception):
+                job.fail(labelling)
+                continue
+            job.labelling = labelling
+            job.teacher_time += seconds
+            job.labelling_share = seconds / len(jobs)
+        return [job for job in jobs if job.labelling is not None]
+
+    def _teach(self, job: Job, trainer: Trainer) -> None:
         try:
             stream = self._stream(job.key_frame.stream_id)
-            update, frame, label = self._lesson(stream, job, started)
-        except BaseException as error:  # it is the asker's, whatever it is
-            # What it was raised in would keep the frame and the device's memory.
-            traceback.clear_frames(error.__traceback__)
-            job.future.set_exception(error)
-            return
-        job.future.set_result(update)
-        if job.on_lesson is not None and self._places_to_show.acquire(blocking=False):
-            try:
-                mask = stream.mask(frame)  # before the next lesson changes the student
-            except Exception as error:
-                self._places_to_show.release()
-                _LOG.warning('lesson not shown: %s', error)
-                return
-            self._show_thread.submit(
-                self._show, partial(job.on_lesson, update, frame, label, mask))
+            update = self._lesson(stream, job, trainer)
+            self._keep(stream)  # before the answer: whoever has it may end the tutor
+        except BaseException as error:
+            job.fail(error)
+        else:
+            job.future.set_result(update)
+            self._offer_to_show(job, update, trainer)
+        finally:
+            trainer.close()
+            job.forget()
 
-    def _lesson(
-        self, stream: Stream, job: _Job, started: float,
-    ) -> tuple[StudentUpdate, Frame, Mask]:
-        key_frame = job.key_frame
-        job.on_progress(Progress(Phase.LABELLING))
-        frame = decode_frame(key_frame.encoded, self.settings.max_pixels)
-        labelling, = self._labeller.label([StampedFrame(frame, key_frame.stamp * 1e-9)])
-        if isinstance(labelling, Exception):
-            raise labelling
-        labelled = time.monotonic()
+    def _done(self, job: Job) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._under_way -= 1
+            if not self._under_way:
+                self._teaching_seconds += now - self._teaching_since
+            self._turns.done(job.key_frame.stream_id, now)
+
+    def _lesson(self, stream: Stream, job: Job, trainer: Trainer) -> StudentUpdate:
+        key_frame, started = job.key_frame, time.monotonic()
+        assert job.frame is not None
+        assert job.labelling is not None
         job.on_progress(Progress(Phase.TRAINING))
+        with self._lock:
+            share = self._load.share(started)
         update = stream.teach(
-            frame, labelling, Running(key_frame.session_id, key_frame.student_version),
+            trainer, job.frame, job.labelling,
+            Running(key_frame.session_id, key_frame.student_version),
             lambda step, metric, loss: job.on_progress(
-                Progress(Phase.TRAINING, step, metric, loss)))
-        update = replace(
+                Progress(Phase.TRAINING, step, metric, loss)), share)
+        return replace(
             update, sequence=key_frame.sequence, stamp=key_frame.stamp,
-            frame_id=key_frame.frame_id, queue_time=started - job.arrived,
-            teacher_time=labelled - started)
-        return update, frame, labelling.class_ids
+            frame_id=key_frame.frame_id, queue_time=started - job.arrived - job.teacher_time,
+            teacher_time=job.teacher_time, stride_floor=self._floor(stream, job))
+
+    def _floor(self, stream: Stream, job: Job) -> int:
+        """Return how far apart the robot's next key frames shall be at least, by all the load."""
+        now = time.monotonic()
+        # Where the teacher is slower than the desks it is the teacher that is waited for.
+        effort = stream.effort.at_least(len(self._trainers) * job.labelling_share)
+        with self._lock:
+            self._load.taught(stream.stream_id, effort, now)
+            floor = self._load.stride_floor(stream.stream_id, now)
+            self._floors[stream.stream_id] = floor
+        return floor
+
+    def _keep(self, stream: Stream) -> None:
+        try:
+            self._store.keep(stream)
+        except Exception as error:  # the robot gets its answer all the same
+            _LOG.warning('state of %r not kept: %s', stream.stream_id, error)
+
+    def _offer_to_show(self, job: Job, update: StudentUpdate, trainer: Trainer) -> None:
+        if job.on_lesson is None or not self._places_to_show.acquire(blocking=False):
+            return
+        assert job.frame is not None
+        assert job.labelling is not None
+        try:
+            lesson = update, job.frame, job.labelling.class_ids, trainer.answer()
+        except Exception as error:
+            self._places_to_show.release()
+            _LOG.warning('lesson not shown: %s', error)
+            return
+        self._show_thread.submit(self._show, partial(job.on_lesson, *lesson))
 
     def _show(self, show: Callable[[], None]) -> None:
         try:
             show()
         finally:
             self._places_to_show.release()
+
+
+def _places(bytes_per_stream: int, device: torch.device) -> int:
+    """Return how many streams fit a device."""
+    return max(1, min(MAX_STREAMS, free_memory(device) // 2 // bytes_per_stream))
+
+
+def _desks_of(device: torch.device) -> int:
+    """Return how many lessons at once suit a device."""
+    if device.type == 'cuda':
+        return _DESKS_OF_A_GPU
+    return min(_MOST_DESKS, torch.get_num_threads())
 
 
 def _nothing(progress: Progress) -> None:

@@ -50,6 +50,9 @@ class Presence:
         there = torch.bincount(torch.from_numpy(labelling.class_ids).flatten(), minlength=classes)
         return Classes((there > 0)[None].to(device))
 
+    def refill(self, target: Classes, other: Classes) -> None:
+        target.there.copy_(other.there)
+
     def loss(self, output: Tensor, target: Classes) -> Tensor:
         return F.binary_cross_entropy_with_logits(output.amax((2, 3)), target.there.float())
 
@@ -59,8 +62,8 @@ class Presence:
     def class_scores(self, answer: Tensor, target: Classes) -> Tensor:
         return (answer.bool() == target.there)[0].double()
 
-    def metric(self, answer: Tensor, target: Classes) -> float:
-        return float(self.class_scores(answer, target).mean())
+    def metric(self, answer: Tensor, target: Classes) -> Tensor:
+        return self.class_scores(answer, target).mean()
 
 
 @pytest.fixture(autouse=True)
@@ -73,18 +76,20 @@ def _teach(scene: Scene, classes: ClassSet, info: StudentInfo) -> tuple[StudentL
     """Run a robot and its tutor over the scene; return both students."""
     tutor = Tutor(
         LabelsTeacher(scene.label_maps, classes, scene.fps), Student.random(info, 0),
-        TutorSettings(DistillSettings(max_updates=8, learning_rate=0.05, cold_start_key_frames=1),
+        TutorSettings(DistillSettings.plain(
+            max_updates=8, learning_rate=0.05, cold_start_key_frames=1),
                       WeightSettings('fp16')))
     first = tutor.first_student('test')
     loop = StudentLoop(
         student_from_update(first, tutor.info),
-        Scheduler(ScheduleSettings(min_stride=2, max_stride=4, policy=PACED, update_delay=1)),
+        Scheduler(ScheduleSettings(
+            min_stride=2, max_stride=4, threshold=0.8, policy=PACED, update_delay=1)),
         LocalLink(tutor), 'test', session_id=first.session_id, version=first.version)
     for index, frame in enumerate(scene.frames[:16]):
         loop.segment(frame, scene.stamp(index))
         loop.settle()
         assert not loop.counters.failed, loop.counters.detail
-    return loop, tutor._streams['test']._student
+    return loop, student_from_update(tutor.first_student('test'), info)
 
 
 def _judge(
@@ -131,7 +136,7 @@ def test_a_tutor_of_another_student_is_found_out(
     loop, _ = _teach(scene, classes, info)
     other = Tutor(LabelsTeacher(scene.label_maps, classes, scene.fps),
                   Student.random(replace(info, **change), 0),  # type: ignore[arg-type]
-                  TutorSettings(DistillSettings(max_updates=1, cold_start_updates=1)))
+                  TutorSettings(DistillSettings.plain(max_updates=1, cold_start_updates=1)))
     loop._link = LocalLink(other)
     applied = loop.counters.updates_applied
     for _ in range(8):

@@ -1,168 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
-import zlib
+import threading
 
 import numpy as np
 import pytest
 from runtime.elsewhere import Elsewhere
+from runtime.loops import (
+    assert_same_weights,
+    make_loop,
+    make_tutor,
+    run,
+    SCHEDULE,
+    Tampered,
+    weights_of,
+)
 from scene import Scene
-import torch
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
-from shadowtutor_ros.frame import BadFrame
+from shadowtutor_ros.frame import BadFrame, Frame
 from shadowtutor_ros.model.groups import FULL, PARTIAL
-from shadowtutor_ros.model.student import Student, StudentInfo
-from shadowtutor_ros.runtime.link import Link, LinkFailure, LocalLink, Reply
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
+from shadowtutor_ros.runtime.inference import LocalInference
+from shadowtutor_ros.runtime.link import LinkFailure, LocalLink, Reply
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
-from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
+from shadowtutor_ros.runtime.tutor import TutorSettings
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
-from shadowtutor_ros.schedule.scheduler import PACED, Scheduler, ScheduleSettings
-from shadowtutor_ros.teacher.labels import LabelsTeacher
-from shadowtutor_ros.wire.encoder import WeightSettings
-from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
+from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
+from shadowtutor_ros.wire.key_frame import EncodedFrame, FRAME_FORMATS, Png
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
-SCHEDULE = ScheduleSettings(min_stride=2, max_stride=8, policy=PACED, update_delay=1)
 
-
-def make_tutor(
-    scene: Scene, classes: ClassSet, info: StudentInfo, settings: TutorSettings | None = None,
-) -> Tutor:
-    teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
-    settings = settings or TutorSettings(
-        DistillSettings(max_updates=2, cold_start_updates=2, cold_start_group=PARTIAL),
-        WeightSettings('fp16'))
-    return Tutor(teacher, Student.random(info, 0), settings)
-
-
-def make_loop(tutor: Tutor, link: Link, quality: int = 90) -> StudentLoop:
-    first = tutor.first_student('test')
-    return StudentLoop(
-        student_from_update(first, tutor.info), Scheduler(SCHEDULE), link, 'test',
-        KeyFrameSettings(quality=quality), first.session_id, first.version)
-
-
-def run(loop: StudentLoop, scene: Scene, indices: range) -> None:
-    for index in indices:
-        loop.segment(scene.frames[index], scene.stamp(index))
-        loop.settle()
-
-
-def weights_of(student: Student) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in student.weights(FULL).items()}
-
-
-def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
-
-
-class Tampered:
-    """A link whose replies pass through ``change`` once, for the key frame numbered ``at``."""
-
-    def __init__(self, link: Link, at: int, change: Callable[[StudentUpdate], Reply]) -> None:
-        self.link, self.at, self.change = link, at, change
-        self.sequence = 0
-        self.timeouts: list[float | None] = []
-
-    @property
-    def answered_at(self) -> float:
-        return self.link.answered_at
-
-    def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
-        self.sequence = key_frame.sequence
-        self.timeouts.append(timeout)
-        self.link.send(key_frame)
-
-    def receive(self, wait: bool) -> Reply | None:
-        reply = self.link.receive(wait)
-        if self.sequence == self.at and isinstance(reply, StudentUpdate):
-            return self.change(reply)
-        return reply
-
-
-def flip_a_byte(update: StudentUpdate) -> Reply:
-    payload = bytearray(update.weights.payload)
-    payload[len(payload) // 2] ^= 0x10
-    return replace(update, weights=replace(update.weights, payload=bytes(payload)))
-
-
-def poison(update: StudentUpdate) -> Reply:
-    payload = bytearray(update.weights.payload)
-    payload[:2] = np.array([np.nan], '<f2').tobytes()
-    return replace(update, weights=replace(
-        update.weights, payload=bytes(payload), crc32=zlib.crc32(payload)))
-
-
-BAD_UPDATES = [
-    pytest.param(flip_a_byte, 'CorruptUpdate', id='flipped byte'),
-    pytest.param(poison, 'NonFiniteUpdate', id='NaN'),
-    pytest.param(lambda u: replace(u, layout_hash=u.layout_hash ^ 1), 'LayoutMismatch',
-                 id='wrong layout hash'),
-    pytest.param(lambda u: replace(u, base_version=u.version), 'StaleUpdate', id='stale base'),
-    pytest.param(lambda u: replace(u, version=1), 'StaleUpdate', id='old version'),
-    pytest.param(lambda u: LinkFailure('lost'), 'lost', id='lost'),
-]
-
-
-@pytest.mark.parametrize(('change', 'error'), BAD_UPDATES)
-def test_a_bad_update_leaves_the_old_weights_and_the_next_one_heals(
-    change: Callable[[StudentUpdate], Reply], error: str, scene: Scene, classes: ClassSet,
-    info: StudentInfo,
+def test_a_key_frame_is_encoded_while_it_is_segmented(
+    scene: Scene, classes: ClassSet, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    begun, seen = threading.Event(), []
+
+    class Patient(Png):
+        def encode(self, frame: Frame, quality: int) -> EncodedFrame:
+            seen.append(begun.wait(10))
+            return super().encode(frame, quality)
+
+    class Begun(LocalInference):
+        def submit(self, frame: Frame) -> Future[Mask]:
+            begun.set()
+            return super().submit(frame)
+
+    monkeypatch.setitem(FRAME_FORMATS, 'png', Patient())
     tutor = make_tutor(scene, classes, info)
-    link = Tampered(LocalLink(tutor), 2, change)
-    loop = make_loop(tutor, link)
-    index = 0
-    while loop.counters.key_frames < 2:
-        before, version = weights_of(loop.student), loop.version
-        run(loop, scene, range(index, index + 1))
-        index += 1
-    assert loop.counters.failures == 1
-    assert loop.counters.updates_rejected == (error != 'lost')
-    assert loop.counters.failed
-    assert loop.counters.detail.startswith(error)
-    assert loop.version == version == 1
-    assert_same_weights(weights_of(loop.student), before)
-
-    while loop.counters.key_frames < 3:
-        run(loop, scene, range(index, index + 1))
-        index += 1
-    assert loop.counters.updates_applied == 2
-    assert not loop.counters.failed
-    assert loop.version == 3
-    taught = tutor._streams['test']._student
-    assert_same_weights(weights_of(loop.student), weights_of(taught))
-
-
-@pytest.mark.parametrize('encoding', WEIGHT_ENCODINGS)
-@pytest.mark.parametrize('cold_start_group', [PARTIAL, FULL])
-def test_tutor_and_robot_stay_bit_identical_whatever_is_lost(
-    encoding: str, cold_start_group: str, scene: Scene, classes: ClassSet, info: StudentInfo,
-) -> None:
-    tutor = make_tutor(scene, classes, info, TutorSettings(
-        DistillSettings(threshold=0.3, max_updates=2, cold_start_updates=2,
-                        cold_start_group=cold_start_group), WeightSettings(encoding)))
-    lost = np.random.default_rng(1).random(100) < 0.4
-
-    class Lossy(Tampered):
-        def receive(self, wait: bool) -> Reply | None:
-            reply = self.link.receive(wait)
-            return LinkFailure('lost') if lost[self.sequence] else reply
-
-    loop = make_loop(tutor, Lossy(LocalLink(tutor), 0, lambda update: update))
-    stream = tutor._streams['test']
-    for index in range(len(scene.frames)):
-        applied = loop.counters.updates_applied
-        run(loop, scene, range(index, index + 1))
-        if loop.counters.updates_applied > applied:
-            assert loop.version == stream.version
-            assert_same_weights(weights_of(loop.student), weights_of(stream._student))
-    assert loop.counters.failures > 0
-    assert loop.counters.updates_applied > 3
+    first = tutor.first_student('test')
+    student = student_from_update(first, info)
+    loop = StudentLoop(student, Scheduler(SCHEDULE), LocalLink(tutor), 'test',
+                       KeyFrameSettings('png'), first.session_id, first.version,
+                       inference=Begun(student))
+    run(loop, scene, range(2))
+    assert seen == [True]
+    assert loop.counters.updates_applied == 1
 
 
 def test_a_restarted_tutor_sends_the_whole_student(
@@ -189,8 +84,7 @@ def test_a_restarted_tutor_sends_the_whole_student(
     assert set(groups[1:]) == {PARTIAL}
     assert loop.session_id != old_session
     assert_same_weights(
-        weights_of(loop.student), weights_of(tutor._streams['test']._student))
-
+        weights_of(loop.student), weights_of(tutor._streams['test']._state))
 
 OTHER_CLASSES = [
     pytest.param(lambda names: (*names[1:-1], names[0], names[-1]), id='same count'),
@@ -239,7 +133,7 @@ def test_a_tutor_of_other_classes_is_named_and_its_student_goes_on_with_all_coun
     assert loop.counters.frames == 24
     assert loop.student.info == foreign
     assert_same_weights(
-        weights_of(loop.student), weights_of(tutor._streams['test']._student))
+        weights_of(loop.student), weights_of(tutor._streams['test']._state))
 
 
 def test_an_old_tutor_that_is_back_is_not_foreign(
@@ -286,9 +180,9 @@ def test_a_frame_that_cannot_be_a_key_frame_is_segmented(
 ) -> None:
     tutor = make_tutor(scene, classes, info)
     loop = make_loop(tutor, LocalLink(tutor))
-    assert loop.segment(np.zeros((65_501, 1, 3), np.uint8)).shape == (65_501, 1)
+    assert loop.segment(np.zeros((16_384, 1, 3), np.uint8)).shape == (16_384, 1)
     assert (loop.counters.key_frames, loop.counters.failures) == (0, 1)
-    assert 'jpeg cannot hold' in loop.counters.detail
+    assert 'webp cannot hold' in loop.counters.detail
     loop.settle()
     run(loop, scene, range(8))
     assert loop.counters.updates_applied
@@ -314,7 +208,7 @@ def test_key_frames_say_whose_they_are(
 
 def test_teaching_helps(scene: Scene, classes: ClassSet, info: StudentInfo) -> None:
     from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
-    tutor = make_tutor(scene, classes, info, TutorSettings(DistillSettings(max_updates=16)))
+    tutor = make_tutor(scene, classes, info, TutorSettings(DistillSettings.plain(max_updates=16)))
     loop = make_loop(tutor, LocalLink(tutor))
     wild = Student.random(info, 0)
     taught, alone = [], []

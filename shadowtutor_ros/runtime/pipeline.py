@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of key frames through a tutor: decode, label several at once, teach at desks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+import threading
+from typing import Generic, TypeVar
+
+import torch
+
+from shadowtutor_ros.distill.trainer import Trainer
+
+T = TypeVar('T')
+
+_DECODERS = 2
+
+
+@dataclass(frozen=True)
+class Stages(Generic[T]):
+    """
+    What is done with key frames; none of it raises.
+
+    ``take`` returns whose turn it is, None if nobody waits. ``decode`` makes a frame of bytes,
+    ``label`` asks the teacher about some; they return what shall go on. ``teach`` teaches, judges,
+    encodes and answers. ``done`` takes note that a key frame's way has ended, wherever.
+    """
+
+    take: Callable[[], T | None]
+    decode: Callable[[T], bool]
+    label: Callable[[Sequence[T]], Sequence[T]]
+    teach: Callable[[T, Trainer], None]
+    done: Callable[[T], None]
+
+
+class Pipeline(Generic[T]):
+    """
+    Threads for every stage, so that none waits for what another does.
+
+    A *desk* is a thread with a trainer, at which one key frame at a time is taught. No more than
+    ``batch`` key frames, which the teacher labels together, are decoded and labelled at the same
+    time, and as many more may be labelled or taught as there are desks: who waits longer is not
+    bound to his turn yet. On a CPU all who work share torch's threads.
+    """
+
+    def __init__(self, stages: Stages[T], desks: Sequence[Trainer], batch: int) -> None:
+        self._stages = stages
+        self._batch = batch
+        self._most = len(desks) + batch
+        self._on_cpu = desks[0].student.device.type == 'cpu'
+        self._threads = torch.get_num_threads()
+        self._decoders = ThreadPoolExecutor(_DECODERS, 'decode')
+        self._labellers = ThreadPoolExecutor(1, 'label')
+        self._teachers = ThreadPoolExecutor(len(desks), 'teach')
+        self._desks: SimpleQueue[Trainer] = SimpleQueue()
+        for desk in desks:
+            self._desks.put(desk)
+        self._decoded: deque[T] = deque()
+        self._under_way = self._unlabelled = 0
+        self._lock = threading.Lock()
+
+    def pull(self) -> None:
+        """Let key frames begin that wait, as many as there is room for."""
+        while True:
+            with self._lock:
+                if self._under_way == self._most or self._unlabelled == self._batch:
+                    return
+                job = self._stages.take()
+                if job is None:
+                    return
+                self._under_way += 1
+                self._unlabelled += 1
+            self._decoders.submit(self._decode, job)
+
+    def _decode(self, job: T) -> None:
+        if not self._stages.decode(job):
+            with self._lock:
+                self._unlabelled -= 1
+            self._end(job)
+            return
+        with self._lock:
+            self._decoded.append(job)
+        self._labellers.submit(self._label)
+
+    def _label(self) -> None:
+        with self._lock:
+            jobs = [self._decoded.popleft() for _ in range(min(self._batch, len(self._decoded)))]
+        if not jobs:  # they were labelled with others
+            return
+        self._share_threads()
+        labelled = self._stages.label(jobs)
+        with self._lock:
+            self._unlabelled -= len(jobs)
+        for job in jobs:
+            if job in labelled:
+                self._teachers.submit(self._teach, job)
+            else:
+                self._end(job)
+        self.pull()
+
+    def _teach(self, job: T) -> None:
+        self._share_threads()
+        desk = self._desks.get()
+        try:
+            with desk.apart():
+                self._stages.teach(job, desk)
+        finally:
+            self._desks.put(desk)
+            self._end(job)
+
+    def _end(self, job: T) -> None:
+        with self._lock:
+            self._under_way -= 1
+        self._stages.done(job)
+        self.pull()
+
+    def _share_threads(self) -> None:
+        """Let this thread use its part of torch's threads: barriers among more cost time."""
+        if self._on_cpu:
+            torch.set_num_threads(max(1, round(self._threads / max(1, self._under_way))))
