@@ -27,7 +27,7 @@ All others are read at the start: give them with `params_file:=`, the launch arg
 name where there is one, or `ros2 run ... --ros-args -p name:=value`. A node that is given a
 parameter that it does not have, of the wrong type or out of range, says what is expected and ends.
 
-There are 59: those of `teacher_node` are the tutor's, and four are shared by student and tutor.
+Those of `teacher_node` are the tutor's, and five are shared by student and tutor.
 `config/paper.yaml` sets the paper's constants. One `params_file` for several nodes names them, as
 it does: `/**/student:`, `/**/tutor:`.
 

@@ -82,7 +82,7 @@ class Robots:
         """Publish a status of the tutor."""
         self._tutor.publish(TutorStatus(**{
             'active': True, 'teacher': 'a teacher', 'device': 'cpu', 'max_streams': 8,
-            'load': 0.42,
+            'load': 0.42, 'steps_share': 1.0,
             'streams': [StreamStatus(stream_id=stream) for stream in streams], **values}))
 
     def serialized_tutor(self, data: bytes) -> None:

@@ -35,8 +35,8 @@ class System:
     def tutor(self, **parameters: object) -> NodeProcess:
         return self._start('tutor_node', {
             'teacher': 'labels', 'teacher_weights': str(self.scene.label_maps),
-            'labels_fps': self.scene.fps, 'threads': 1, 'max_updates': 4,
-            'cold_start_updates': 4, **parameters})
+            'labels_fps': self.scene.fps, 'checkpoint': 'random', 'threads': 1,
+            'max_updates': 4, 'cold_start_updates': 4, **parameters})
 
     def endless_labels(self) -> str:
         """Label maps for all the minutes that the video may be looped."""

@@ -15,10 +15,12 @@ from shadowtutor_ros.monitor.fleet import LessonView, Outcome, StudentView, Tuto
 from shadowtutor_ros.monitor.pictures import KINDS, Pictures
 from shadowtutor_ros.monitor.words import (
     Level,
+    limits,
     number,
     plain,
     seconds,
     size,
+    stride,
     student_state,
     tutor_state,
 )
@@ -105,7 +107,7 @@ class StudentCard:
         self._figures.show({
             'mIoU': number(status.metric, 2), 'FPS': number(rates.fps, 1),
             'ms/frame': number(status.inference_ms), 'dropped/s': number(rates.dropped, 1),
-            'stale': seconds(status.staleness_seconds), 'stride': str(status.stride),
+            'stale': seconds(status.staleness_seconds), 'stride': stride(status),
             'kbit/s up': number(rates.up), 'kbit/s down': number(rates.down),
             'turnaround': seconds(status.turnaround_ms * 1e-3),
             'key frames': str(status.key_frames), 'failures': str(status.failures),
@@ -158,7 +160,7 @@ class TutorLine:
         memory = f'{size(status.gpu_memory)} GPU memory · ' if status.gpu_memory else ''
         self._numbers.text = (
             f'load {100 * status.load:.0f} % · queue {status.queued} · {memory}'
-            f'{len(status.streams)} of {status.max_streams} streams · '
+            f'{len(status.streams)} of {status.max_streams} streams{limits(status)} · '
             f'{status.key_frames} lessons · {status.failures} failed')
         self._detail.show(status.detail)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 import math
+from typing import Any
 
 from shadowtutor_ros.monitor.fleet import StudentView, TutorView
 
@@ -50,6 +51,22 @@ def tutor_state(tutor: TutorView) -> tuple[str, Level]:
     if tutor.status.detail:
         return 'lesson failed', Level.BAD
     return ('teaching' if tutor.status.load > 0 or tutor.status.queued else 'idle'), Level.GOOD
+
+
+def stride(status: Any) -> str:
+    """Return a student's stride in frames, and whether its tutor imposes it."""
+    imposed = status.tutor_stride_floor > 0 and status.stride <= status.tutor_stride_floor
+    return f'{status.stride} (tutor)' if imposed else str(status.stride)
+
+
+def limits(status: Any) -> str:
+    """Return what a loaded tutor leaves its robots, nothing while it leaves everything."""
+    parts = []
+    if status.steps_share < 1:
+        parts.append(f'{100 * status.steps_share:.0f} % of the steps')
+    if held_back := sum(stream.stride_floor > 0 for stream in status.streams):
+        parts.append(f'{held_back} less often than they want')
+    return ''.join(f', {part}' for part in parts)
 
 
 def number(value: float, digits: int = 0) -> str:

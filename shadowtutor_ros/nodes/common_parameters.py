@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters that student and tutor share."""
 
+from pathlib import Path
+
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.wire import key_frame
 
@@ -16,3 +18,12 @@ ERROR_FAILURES = Parameter(
 MAX_PIXELS = Parameter(
     'max_pixels', key_frame.MAX_PIXELS, 'Pixels of an image at most: a larger one is refused '
     'before it is decoded. 4096x2160 has 8847360.', 1, 1 << 26)
+
+STATE_FOLDER = Parameter(
+    'state_folder', '', 'Folder in which what was learnt is kept, so that a node that is started '
+    'again goes on from it; empty: none.')
+
+
+def folder_named(name: str) -> Path | None:
+    """Return the folder that a parameter names, None for an empty one."""
+    return Path(name).expanduser() if name else None

@@ -9,6 +9,8 @@ import math
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from shadowtutor_msgs.msg import StudentStatus, TutorStatus
 
+from shadowtutor_ros.monitor.words import limits
+
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
 
@@ -68,6 +70,7 @@ class StudentDiagnostics:
             'staleness, frames': status.staleness_frames,
             'mIoU of the last key frame': f'{status.metric:.3f}',
             'stride, frames': status.stride,
+            "tutor's least stride, frames": status.tutor_stride_floor,
             'frames per second': f'{rate("frames_processed"):.1f}',
             'dropped per second': f'{rate("frames_dropped"):.1f}',
             'inference, ms': f'{status.inference_ms:.1f}',
@@ -118,8 +121,10 @@ class TutorDiagnostics:
             'streams': f'{len(status.streams)} of {status.max_streams}',
             'key frames waiting': status.queued,
             'load': f'{status.load:.2f}',
+            'share of the steps': f'{status.steps_share:.2f}',
             'key frames taught': status.key_frames,
             'key frames failed': status.failures,
+            'memory of a stream, MiB': f'{status.stream_memory / 2**20:.1f}',
             'GPU memory, MiB': f'{status.gpu_memory / 2**20:.0f}'})
 
     def _judge(self, status: TutorStatus) -> tuple[bytes, str]:
@@ -130,7 +135,7 @@ class TutorDiagnostics:
             return ERROR, f'{failures} key frames failed in a row: {status.detail}'
         if status.detail:
             return WARN, status.detail
-        return OK, f'teaches {len(status.streams)} streams'
+        return OK, f'teaches {len(status.streams)} streams{limits(status)}'
 
 
 def _array(

@@ -22,7 +22,8 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
 from shadowtutor_ros.nodes.link.stream_channels import MAX_KEY_FRAME, StreamChannels
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
-from shadowtutor_ros.runtime.tutor import OnLesson, Phase, Progress, Tutor
+from shadowtutor_ros.runtime.job import OnLesson, Phase, Progress
+from shadowtutor_ros.runtime.tutor import Tutor
 from shadowtutor_ros.schedule.turns import Refused, Superseded
 from shadowtutor_ros.wire.messages import key_frame_from_goal, update_to_msg
 from shadowtutor_ros.wire.piece_messages import update_to_bytes

@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.subscription import Subscription
@@ -24,6 +24,7 @@ from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
+from shadowtutor_ros.nodes.common_parameters import folder_named
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.action_link import ActionLink
@@ -39,6 +40,7 @@ from shadowtutor_ros.nodes.toolkit.placement import default_threads, parse_cpus,
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
+from shadowtutor_ros.runtime.robot_state import KeptStudent, RobotState
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
@@ -52,14 +54,6 @@ from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
 _FRAME = 0.5  # seconds that a frame may take
-
-
-class _Successor(NamedTuple):
-    """A student that came while another runs, with the session and version of its weights."""
-
-    student: Student
-    session_id: int
-    version: int
 
 
 class StudentNode(ManagedNode):
@@ -99,7 +93,8 @@ class StudentNode(ManagedNode):
         self._channel_node: ChannelNode | None = None
         self._channel: PieceChannel | None = None
         self._request: StudentRequest | None = None
-        self._successor: _Successor | None = None
+        self._successor: KeptStudent | None = None
+        self._state: RobotState | None = None
         self._camera: Subscription | None = None
         self._worker: threading.Thread | None = None
         keep_live(self, STUDENT_PARAMETERS, p, self._change)
@@ -116,17 +111,16 @@ class StudentNode(ManagedNode):
         self._precision = pick_precision(p['precision'], device)
         self._cpus = parse_cpus(p['cpus'])
         torch.set_num_threads(p['threads'] or default_threads(self._cpus))
-        student = (load_checkpoint(Path(p['checkpoint']), device=device) if p['checkpoint']
-                   else None)
+        first = self._at_hand(device)
         if p['transfer'] == PIECES:
             self._channel_node = ChannelNode(self)
             self._channel = PieceChannel(
                 self._channel_node.node, channel_name(self._name, self._stream_id, self._robot),
                 UP, DOWN, MAX_UPDATE)
         self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel)
-        if student is not None:
-            self._check_task(student)
-            self._take(student, NO_SESSION, 0)
+        if first is not None:
+            self._check_task(first.student)
+            self._take(*first)
         else:
             self._ask('first student')
 
@@ -146,13 +140,16 @@ class StudentNode(ManagedNode):
         if worker is None:
             return
         assert self._link is not None
-        assert self._loop is not None
+        loop = self._loop
+        assert loop is not None
         worker.join(_FRAME)
         while worker.is_alive():  # it waits for an answer
             self._link.give_up()
             worker.join(_FRAME)
         self._link.give_up()
-        self._loop.rest()
+        loop.rest()
+        if self._state is not None:
+            self._state.keep(loop.student, loop.session_id, loop.version, at_once=True)
 
     def clean_up(self) -> None:
         with self._lock:
@@ -160,14 +157,31 @@ class StudentNode(ManagedNode):
             link, self._link = self._link, None
             channel, self._channel = self._channel, None
             channel_node, self._channel_node = self._channel_node, None
+            state, self._state = self._state, None
             self._loop = self._successor = None
             self._frames.dropped = self._rejected = 0
             self._detail = self._asking = ''
-        for part in (request, link, channel, channel_node):
+        for part in (request, link, channel, channel_node, state):
             if part is not None:
                 part.close()
 
     # -- from the first student to the first frame ----------------------------------------------
+
+    def _at_hand(self, device: torch.device) -> KeptStudent | None:
+        """Return the student that the robot ran last, else the checkpoint; None without both."""
+        p = self._values
+        own = None
+        if p['checkpoint']:
+            own = KeptStudent(
+                load_checkpoint(Path(p['checkpoint']), device=device), NO_SESSION, 0)
+        if (folder := folder_named(p['state_folder'])) is None:
+            return own
+        self._state = RobotState(folder, self._stream_id)
+        kept = self._state.load(device)
+        if kept is None or (own is not None
+                            and own.student.layout_hash != kept.student.layout_hash):
+            return own
+        return kept
 
     def _check_task(self, student: Student) -> None:
         if (task := student.info.task) not in self._answers:
@@ -206,7 +220,7 @@ class StudentNode(ManagedNode):
             f'{self._stream_id}: has version {version} with {len(student.info.class_names)} '
             f'classes on {student.device} in {student.precision}')
         if self._loop is not None:
-            self._successor = _Successor(student, session_id, version)
+            self._successor = KeptStudent(student, session_id, version)
             return
         assert self._link is not None
         schedule, key_frames, limits = self._settings
@@ -273,6 +287,8 @@ class StudentNode(ManagedNode):
         self._answers[info.task].publish(
             msg.header, frame, answer, info, self._values['overlay_opacity'])
         loop.settle()
+        if self._state is not None:
+            self._state.keep(loop.student, loop.session_id, loop.version)
         if counters.failures > failures:
             self.get_logger().warning(f'key frame failed: {counters.detail}')
         if loop.foreign and self._request is None and self._successor is None:
@@ -281,7 +297,7 @@ class StudentNode(ManagedNode):
         if events(counters) != before:
             self.report()
 
-    def _exchange(self, loop: StudentLoop, successor: _Successor) -> None:
+    def _exchange(self, loop: StudentLoop, successor: KeptStudent) -> None:
         assert self._link is not None
         self._link.give_up()  # a key frame for the old one
         loop.exchange(*successor)
@@ -331,8 +347,8 @@ def _settings_of(
     """Return what the loop is told; raise ValueError for values that contradict each other."""
     schedule = ScheduleSettings(
         p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
-    key_frames = KeyFrameSettings(p['key_frame_format'], p['jpeg_quality'])
-    limits = LinkLimits(p['goal_timeout'], p['jpeg_quality'], p['min_stride'], p['max_stride'])
+    key_frames = KeyFrameSettings(p['key_frame_format'], p['key_frame_quality'])
+    limits = LinkLimits(p['goal_timeout'], key_frames.quality, p['min_stride'], p['max_stride'])
     return schedule, key_frames, limits if p['adaptive'] and p['policy'] == LIVE else None
 
 

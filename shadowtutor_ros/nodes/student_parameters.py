@@ -6,11 +6,12 @@ from shadowtutor_ros.nodes.common_parameters import (
     AUTOSTART,
     ERROR_FAILURES,
     MAX_PIXELS,
+    STATE_FOLDER,
     STATUS_PERIOD,
 )
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
-from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, JPEG
+from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, WEBP
 
 PIECES, ACTION = 'pieces', 'action'
 
@@ -35,26 +36,27 @@ STUDENT_PARAMETERS = (
               'after a key frame (the paper; for replay).', choices=POLICIES, live=True),
     Parameter('min_stride', 8, 'Least distance of key frames in frames.', 1, 10000, live=True),
     Parameter('max_stride', 64, 'Largest distance of key frames in frames.', 1, 100000, live=True),
-    Parameter('threshold', 0.8, 'mIoU (0-1) above which key frames become rarer '
+    Parameter('threshold', 0.9, 'mIoU (0-1) above which key frames become rarer '
               '(Algorithm 2).', 0.01, 0.99, live=True),
     Parameter('update_delay', 0, 'With policy paced: apply every update exactly this many '
               'frames after its key frame; 0: when it comes.', 0, 10000, live=True),
-    Parameter('key_frame_format', JPEG, 'How key frames travel.', choices=tuple(FRAME_FORMATS),
+    Parameter('key_frame_format', WEBP, 'How key frames travel.', choices=tuple(FRAME_FORMATS),
               live=True),
-    Parameter('jpeg_quality', 85, 'JPEG quality of key frames.', 1, 100, live=True),
+    Parameter('key_frame_quality', 80, 'Quality of key frames in a lossy format.', 1, 100,
+              live=True),
     Parameter('transfer', PIECES, 'pieces: images and weights travel in datagrams of one '
               'packet with our own repeats, for links that lose some; action: inside the '
               'messages of action and service.', choices=(PIECES, ACTION)),
     Parameter('goal_timeout', 10.0, 'Seconds without a sign of the tutor after which a key '
               'frame has failed.',
               0.1, 3600.0),
-    Parameter('adaptive', True, 'With policy live: fit timeout, JPEG quality and least stride '
-              'to what the link can do; the parameters are then the best that is tried.',
+    Parameter('adaptive', True, 'With policy live: fit timeout, picture quality and least '
+              'stride to what the link can do; the parameters are then the best that is tried.',
               live=True),
     Parameter('overlay_opacity', 0.5, 'Opacity of the classes in ~/overlay.', 0.0, 1.0, live=True),
     Parameter('warn_metric', 0.5, 'mIoU (0-1) of the last key frame below which /diagnostics '
               'says WARN.', 0.0, 1.0, live=True),
     Parameter('warn_staleness', 128, 'Age of the weights in frames above which /diagnostics '
               'says WARN.', 1, 1_000_000, live=True),
-    MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
+    STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

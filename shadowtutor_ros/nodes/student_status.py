@@ -35,6 +35,7 @@ def status_of(loop: StudentLoop, path: PathEstimate, goal_timeout: float) -> Stu
     status.session_id, status.version = loop.session_id, loop.version
     status.staleness_frames, status.staleness_seconds = loop.staleness()
     status.stride, status.stride_floor = loop.scheduler.stride, loop.scheduler.floor
+    status.tutor_stride_floor = loop.tutor_floor
     status.initial_metric, status.metric = counters.initial_metric, counters.metric
     status.steps = counters.steps
     status.key_frame_stamp = stamp_to_msg(counters.key_frame_stamp)

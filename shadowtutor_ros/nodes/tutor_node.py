@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -14,10 +13,11 @@ import torch
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.model.checkpoint import load_checkpoint
 from shadowtutor_ros.model.device import is_broken, pick_device
-from shadowtutor_ros.model.student import Mask, Student, StudentInfo
+from shadowtutor_ros.model.first_student import first_student
+from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.common_parameters import folder_named
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.stream_channels import StreamChannels
@@ -27,8 +27,9 @@ from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 from shadowtutor_ros.nodes.tutor_status import TutorStatusTopics
+from shadowtutor_ros.runtime.job import OnLesson
 from shadowtutor_ros.runtime.memory import keep_freed_memory
-from shadowtutor_ros.runtime.tutor import OnLesson, Tutor, TutorSettings
+from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
@@ -64,18 +65,17 @@ class TutorNode(ManagedNode):
         if p['threads']:
             torch.set_num_threads(p['threads'])
         classes = ClassSet.load(config_file(p['classes'], 'classes'))
-        info = StudentInfo(classes.names, classes.colours)
-        student = (load_checkpoint(Path(p['checkpoint']), info, device) if p['checkpoint']
-                   else Student.random(info, p['seed'], device))
+        student = first_student(p['checkpoint'], classes, p['seed'], device)
         teacher = create_teacher(
             p['teacher'], classes, weights=p['teacher_weights'], device=str(device),
             score_threshold=p['score_threshold'], fps=p['labels_fps'])
         self._tutor = Tutor(teacher, student, TutorSettings(
             _distill_settings(p),
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
-            p['max_streams'], p['idle_timeout'], p['max_pixels']))
+            p['max_streams'], p['idle_timeout'], p['max_pixels'], p['lessons_at_once'],
+            folder_named(p['state_folder']), p['library']))
         self._channels = StreamChannels(self, self._tutor)
-        self._labels.publish(info)
+        self._labels.publish(student.info)
         self._status.begin(teacher.name, device)
         self._serve()
         self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
@@ -90,7 +90,9 @@ class TutorNode(ManagedNode):
             self._server.end_all(NotActive('the tutor was deactivated'))
 
     def clean_up(self) -> None:
-        self._tutor = None
+        tutor, self._tutor = self._tutor, None
+        if tutor is not None:
+            tutor.close()
         if self._channels is not None:
             self._channels.close()
             self._channels = None
@@ -177,8 +179,8 @@ class TutorNode(ManagedNode):
 
 
 def _distill_settings(p: dict[str, Any]) -> DistillSettings:
-    names = ('threshold', 'max_updates', 'learning_rate', 'group', 'cold_start_updates',
-             'cold_start_group', 'cold_start_key_frames')
+    names = ('threshold', 'max_updates', 'min_updates', 'practice', 'replay', 'learning_rate',
+             'group', 'cold_start_updates', 'cold_start_group', 'cold_start_key_frames')
     return DistillSettings(**{name: p[name] for name in names})
 
 

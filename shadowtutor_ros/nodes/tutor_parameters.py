@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parameters of the tutor node."""
 
-from shadowtutor_ros.distill.settings import DistillSettings
+from shadowtutor_ros.distill.settings import DistillSettings, PRACTICES
+from shadowtutor_ros.model.first_student import DEFAULT, RANDOM
 from shadowtutor_ros.model.groups import GROUPS
 from shadowtutor_ros.nodes.common_parameters import (
     AUTOSTART,
     ERROR_FAILURES,
     MAX_PIXELS,
+    STATE_FOLDER,
     STATUS_PERIOD,
 )
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
+from shadowtutor_ros.runtime.library import LIBRARY
+from shadowtutor_ros.runtime.tutor import MAX_STREAMS
 from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
-
-MAX_STREAMS = 64
 
 _DISTILL = DistillSettings()
 _WEIGHTS = WeightSettings()
@@ -27,14 +29,24 @@ TUTOR_PARAMETERS = (
     Parameter('labels_fps', 25.0, 'teacher labels: label maps per second of stamps.',
               0.001, 1000.0),
     Parameter('classes', 'lvs8', 'Class set: a YAML file, or a name in config/classes.'),
-    Parameter('checkpoint', '', 'First student (.safetensors or .pth); empty: random weights.'),
+    Parameter('checkpoint', DEFAULT, f'First student: {DEFAULT} (the shipped one of the class '
+              f'set, {RANDOM} if it has none), {RANDOM} (weights), or a file (.safetensors, '
+              '.pth).'),
     Parameter('seed', 0, 'Seed of the random first student.', 0, 2**31 - 1),
     Parameter('device', 'auto', 'torch device of teacher and training: auto, cpu, cuda, ...'),
     Parameter('threads', 0, 'torch CPU threads; 0: as many as torch likes.', 0, 256),
     Parameter('threshold', _DISTILL.threshold, 'mIoU (0-1) that is good enough: THRESHOLD of '
-              'Algorithm 1; give the students the same.', 0.01, 0.99, live=True),
+              "Algorithm 1. The students' threshold is Algorithm 2's; in the paper both are one.",
+              0.01, 0.99, live=True),
     Parameter('max_updates', _DISTILL.max_updates, 'Distillation steps on one key frame at '
               'most: MAX_UPDATES.', 0, 1000, live=True),
+    Parameter('min_updates', _DISTILL.min_updates, 'Distillation steps on one key frame at '
+              'least, also of a student that is good enough.', 0, 1000, live=True),
+    Parameter('practice', _DISTILL.practice, 'After every step on the key frame one on it or on '
+              'a key frame of before; augmented: on flipped, shifted, scaled copies.',
+              choices=PRACTICES),
+    Parameter('replay', _DISTILL.replay, 'Key frames of before that practice takes; 0: none.',
+              0, 64),
     Parameter('learning_rate', _DISTILL.learning_rate, "Adam's step size.", 1e-6, 1.0),
     Parameter('group', _DISTILL.group, 'What is trained and sent: the back of the network or '
               'all of it.', choices=GROUPS),
@@ -45,13 +57,19 @@ TUTOR_PARAMETERS = (
     Parameter('cold_start_key_frames', _DISTILL.cold_start_key_frames, 'Key frames after which '
               'the cold start ends anyway; 0: no limit.', 0, 1_000_000),
     Parameter('weight_encoding', _WEIGHTS.encoding, 'How weights travel; delta: differences to '
-              'what the robot runs, fp16 where that is unknown.', choices=tuple(WEIGHT_ENCODINGS)),
-    Parameter('update_density', _WEIGHTS.density, 'weight_encoding delta: share of the '
-              'differences that is sent, the largest first.', 0.001, 1.0),
-    Parameter('intra_period', _WEIGHTS.intra_period, 'weight_encoding delta: every so many '
+              'what the robot runs, fp16 where that is unknown; delta-dct: the same as '
+              'frequencies of kernels, in fewer bytes.', choices=tuple(WEIGHT_ENCODINGS)),
+    Parameter('update_density', _WEIGHTS.density, 'Share of the differences '
+              'that is sent, the largest first.', 0.001, 1.0),
+    Parameter('intra_period', _WEIGHTS.intra_period, 'With differences: every so many '
               'updates all weights are sent; 0: only when needed.', 0, 1_000_000),
-    Parameter('max_streams', 8, 'Streams taught at the same time at most.', 1, MAX_STREAMS),
+    Parameter('max_streams', 0, "Robots' streams at most; 0: as many as fit half of the device's "
+              f'free memory, {MAX_STREAMS} at most.', 0, MAX_STREAMS),
+    Parameter('lessons_at_once', 0, 'Robots taught at the same time; 0: 4 on a GPU, on a CPU one '
+              'for each of its threads, 8 at most.', 0, 64),
     Parameter('idle_timeout', 600.0, 'Seconds after which an idle stream may lose its place to '
               'a new one.', 0.0, 1e6),
-    MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
+    Parameter('library', LIBRARY, 'Students of the past that are kept at most; where a scene is '
+              'new, training starts from the best of them; 0: none.', 0, 256),
+    STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

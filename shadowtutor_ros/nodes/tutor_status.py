@@ -69,12 +69,15 @@ class TutorStatusTopics:
             detail='; '.join(filter(None, (phase, problem, self._detail))),
             queued=report.queued,
             load=min(1.0, max(0.0, report.teaching_seconds - before) / max(now - then, 1e-3)),
+            steps_share=report.steps_share,
             key_frames=self._taught, failures=self._failures, gpu_memory=self._gpu_memory(),
-            max_streams=tutor.settings.max_streams if tutor is not None else 0,
+            max_streams=tutor.max_streams if tutor is not None else 0,
+            stream_memory=tutor.bytes_per_stream if tutor is not None else 0,
             streams=[StreamStatus(
                 stream_id=s.stream_id, version=s.version, key_frames=s.key_frames,
                 initial_metric=s.initial_metric, metric=s.metric, steps=s.steps,
-                idle_seconds=s.idle_seconds) for s in report.streams])
+                stride_floor=s.stride_floor, idle_seconds=s.idle_seconds,
+                library_id=s.library_id, library_gain=s.library_gain) for s in report.streams])
         status.header.stamp = stamp
         self._status.publish(status)
         diagnostics = self._diagnostics.of(status, problem)

@@ -27,7 +27,8 @@ def fleet_of(*streams: str, **values: Any) -> Fleet:
                 name, frames_processed=25 * second, bytes_up=1000 * second,
                 metric=0.25 * (second + 1), updates_applied=second + 1, **values), float(second))
     fleet.hear_tutor('/tutor', TutorStatus(
-        active=True, teacher='yolo', device='cuda:0', load=0.42, max_streams=8, gpu_memory=3 << 30,
+        active=True, teacher='yolo', device='cuda:0', load=0.42, steps_share=0.25, max_streams=8,
+        gpu_memory=3 << 30,
         streams=[StreamStatus(stream_id=name) for name in streams]), 3.0)
     return fleet
 
@@ -41,7 +42,7 @@ def test_a_wide_terminal_shows_everything() -> None:
         'robot1', 'running', '25.0', '0.0', '12', '8', '0.4', 's', '1.00', '▃▅▆█', '8', '0',
         '420', '3']
     assert lines[4].split() == ['/tutor', 'teaching', 'yolo', 'cuda:0', '1/8', '0', '42', '%',
-                                '0', '0', '3.0', 'GiB']
+                                '25', '%', '0', '0', '3.0', 'GiB']
 
 
 def test_a_narrow_terminal_shows_what_matters_in_one_line_each() -> None:

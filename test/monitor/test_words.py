@@ -55,6 +55,12 @@ def test_a_duration_has_its_natural_unit(value: float, text: str) -> None:
     assert words.seconds(value) == text
 
 
+@pytest.mark.parametrize(('stride', 'floor', 'text'), [
+    (8, 0, '8'), (40, 40, '40 (tutor)'), (64, 40, '64'), (8, 40, '8 (tutor)')])
+def test_a_stride_that_the_tutor_imposes_is_told(stride: int, floor: int, text: str) -> None:
+    assert words.stride(status('s', stride=stride, tutor_stride_floor=floor)) == text
+
+
 def test_unknown_numbers_are_a_dash() -> None:
     assert words.number(math.nan) == words.size(0) == words.NOTHING
     assert words.number(0.756, 2) == '0.76'

@@ -110,7 +110,7 @@ def test_a_robot_is_shown_with_its_pictures_and_figures(
     expect(robot).to_contain_text('pictures come with the next lesson')
     tutor = page.locator('.tutor')
     expect(tutor).to_contain_text('Mask R-CNN on cuda:0')
-    expect(tutor).to_contain_text('load 42 % · queue 0 · 3.0 GiB GPU memory · 1 of 8 streams')
+    expect(tutor).to_contain_text('load 42 % · queue 0 · 3.0 GiB GPU memory · 1 of 8 streams · 0 ')
 
     wait_until(lambda: robots.lookers_on == 1)
     nothing, label = np.full_like(scene.labels[0], classes.background), scene.labels[0].copy()

@@ -39,13 +39,15 @@ def _second(before: StudentStatus, after: StudentStatus) -> tuple[bytes, str, di
 
 def test_rates_are_those_since_the_last_report() -> None:
     level, message, values = _second(_status(), _status(
-        frames_processed=150, frames_dropped=4, bytes_up=26_000, bytes_down=50_000))
+        frames_processed=150, frames_dropped=4, bytes_up=26_000, bytes_down=50_000,
+        tutor_stride_floor=40))
     assert (level, message) == (OK, 'segments')
     assert values['frames per second'] == '25.0'
     assert values['dropped per second'] == '2.0'
     assert values['kbit/s up'] == '100.0'
     assert values['kbit/s down'] == '200.0'
     assert values['weight version'] == '3'
+    assert values["tutor's least stride, frames"] == '40'
 
 
 @pytest.mark.parametrize(('after', 'level', 'message'), [
@@ -96,19 +98,25 @@ def test_a_node_that_cannot_work_is_an_error() -> None:
 
 @pytest.mark.parametrize(('fields', 'level', 'message'), [
     ({}, OK, 'teaches 1 streams'),
+    ({'steps_share': 0.25}, OK, 'teaches 1 streams, 25 % of the steps'),
+    ({'steps_share': 0.25, 'streams': [StreamStatus(), StreamStatus(stride_floor=9)]}, OK,
+     'teaches 2 streams, 25 % of the steps, 1 less often than they want'),
     ({'detail': 'bad frame', 'failures': 1}, WARN, 'bad frame'),
     ({'detail': 'bad frame', 'failures': 2}, ERROR, '2 key frames failed in a row: bad frame'),
     ({'active': False, 'detail': 'inactive', 'failures': 2}, WARN, 'inactive'),
     ({'failures': 2, 'key_frames': 1}, OK, 'teaches')])
 def test_levels_of_a_tutor(fields: dict[str, object], level: bytes, message: str) -> None:
     tutor = TutorStatus(active=True, teacher='yolo', device='cuda', queued=3, load=0.5,
-                        max_streams=8, gpu_memory=3 << 20, streams=[StreamStatus()])
+                        steps_share=1.0, max_streams=8, gpu_memory=3 << 20,
+                        streams=[StreamStatus()])
     for name, value in fields.items():
         setattr(tutor, name, value)
     status, = TutorDiagnostics('/tutor', 2).of(tutor).status
     assert (status.name, status.hardware_id) == ('/tutor: tutor', 'cuda')
     assert status.level == level
     assert message in status.message
+    assert ('of the steps' in status.message) == (tutor.steps_share < 1)
     values = {v.key: v.value for v in status.values}
     assert (values['key frames waiting'], values['load']) == ('3', '0.50')
-    assert (values['streams'], values['GPU memory, MiB']) == ('1 of 8', '3')
+    assert values['share of the steps'] == f'{tutor.steps_share:.2f}'
+    assert (values['streams'], values['GPU memory, MiB']) == (f'{len(tutor.streams)} of 8', '3')

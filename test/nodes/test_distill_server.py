@@ -31,7 +31,8 @@ from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, new_transfer, PieceChannel, UP
 from shadowtutor_ros.nodes.link.stream_channels import StreamChannels
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
-from shadowtutor_ros.runtime.tutor import OnLesson, Tutor, TutorSettings
+from shadowtutor_ros.runtime.job import OnLesson
+from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE, update_from_bytes
@@ -138,7 +139,7 @@ def ends(domain_id: int, info: StudentInfo) -> Iterator[Ends]:
     node, robot = ManagedNode('tutor'), rclpy.create_node('robot')
     teacher = Teacher()
     tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(
-        DistillSettings(max_updates=0, cold_start_updates=0), max_streams=STREAMS))
+        DistillSettings.plain(max_updates=0, cold_start_updates=0), max_streams=STREAMS))
     desk = TutorDesk(tutor, StreamChannels(node, tutor))
     server = DistillServer(node, desk, ReentrantCallbackGroup())
     client = ActionClient(robot, Distill, '/tutor/distill')

@@ -15,8 +15,11 @@ from rclpy.task import Future
 from scene import Scene
 from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.srv import GetStudent
+import torch
 
+from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.harness.processes import NodeProcess
+from shadowtutor_ros.model.first_student import first_student
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.runtime.student import student_from_update
@@ -71,6 +74,16 @@ def robot(domain_id: int, tmp_path: Path, scene: Scene) -> Iterator[Robot]:
         assert robot.get_student.wait_for_service(TIMEOUT)
         yield robot
     robot.close()
+
+
+def test_the_first_student_is_the_shipped_one(
+    robot: Robot, info: StudentInfo, classes: ClassSet,
+) -> None:
+    response = robot.result_of(robot.get_student.call_async(
+        GetStudent.Request(stream_id='robot')))
+    given = student_from_update(update_from_msg(response.student), info).weights(FULL)
+    shipped = first_student('default', classes).weights(FULL)
+    assert all(torch.allclose(given[name], shipped[name], atol=1e-3) for name in shipped)
 
 
 def test_a_robot_is_served_whatever_it_sends(

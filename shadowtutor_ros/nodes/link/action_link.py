@@ -11,12 +11,12 @@ import time
 from typing import Any
 
 from action_msgs.msg import GoalStatus
-from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.task import Future
 from shadowtutor_msgs.action import Distill
 
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.link.goal_client import GoalClient
 from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
 from shadowtutor_ros.runtime.link import LinkFailure, Reply
 from shadowtutor_ros.wire.errors import BadUpdate
@@ -40,7 +40,7 @@ class ActionLink:
         self._usual_timeout = self._timeout = timeout
         self._name = name
         self._channel = channel
-        self._client = ActionClient(
+        self._client = GoalClient(
             node, Distill, name,
             goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
             cancel_service_qos_profile=qos.REQUEST, feedback_sub_qos_profile=qos.FEEDBACK)

@@ -2,16 +2,15 @@
 """A topic whose two ends do not fit together says so."""
 
 from collections.abc import Callable, Iterator
-import queue
 import threading
+import time
 
 import pytest
-from rcl_interfaces.msg import Log
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
@@ -20,25 +19,30 @@ pytestmark = pytest.mark.ros
 
 TIMEOUT = 60.0
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-# A log may be written before the two nodes have found each other.
-SAID_BEFORE = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 @pytest.fixture
-def ends(domain_id: int) -> Iterator[tuple[Node, Node, Callable[[str], str]]]:
+def ends(
+    domain_id: int, capfd: pytest.CaptureFixture[str],
+) -> Iterator[tuple[Node, Node, Callable[[str], str]]]:
     """Our node, somebody else's, and the next warning that contains a word."""
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
     ours, theirs = (rclpy.create_node(name, context=context) for name in ('ours', 'theirs'))
-    logs: queue.Queue[Log] = queue.Queue()
-    theirs.create_subscription(Log, '/rosout', logs.put, SAID_BEFORE)
+    said = ''
 
     def warning(word: str) -> str:
+        nonlocal said
+        deadline = time.monotonic() + TIMEOUT
         while True:
-            log = logs.get(timeout=TIMEOUT)
-            if log.name == 'ours' and word in log.msg:
-                return str(log.msg)
+            said += capfd.readouterr().err
+            for line in said.splitlines(keepends=True):
+                _, ours_says, text = line.partition('[ours]: ')
+                if ours_says and word in text and text.endswith('\n'):
+                    return text
+            assert time.monotonic() < deadline, said
+            time.sleep(0.01)
 
     executor = SingleThreadedExecutor(context=context)
     for node in (ours, theirs):
