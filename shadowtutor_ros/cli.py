@@ -7,13 +7,14 @@ import argparse
 import sys
 
 from shadowtutor_ros import __version__
-from shadowtutor_ros.commands import bag, bounds, demo, doctor, evaluate, sweep, top
+from shadowtutor_ros.commands import bag, bounds, demo, doctor, evaluate, pretrain, sweep, top
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 
 _COMMANDS = {
     'demo': (demo, 'a robot and a tutor on one video, over DDS'),
     'evaluate': (evaluate, "the paper's tables and figures on any video"),
+    'pretrain': (pretrain, 'a first student from videos or annotated pictures'),
     'bounds': (bounds, 'least and largest throughput and traffic, and advice'),
     'sweep': (sweep, 'throughput over bandwidth, between two network namespaces'),
     'bag': (bag, 'rosbags from videos, and videos from rosbags'),

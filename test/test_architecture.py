@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 # below it: the parts of one layer know nothing of each other.
 LAYERS = (
     ('errors', 'overlay', 'share'),
-    ('classes', 'dds', 'frame', 'image_header', 'playback', 'schedule', 'transfer'),
+    ('classes', 'cuda_graph', 'dds', 'frame', 'image_header', 'playback', 'schedule',
+     'snapshot', 'transfer'),
     ('teacher', 'video'),
     ('assets', 'launching', 'tasks'),
     ('model',),
@@ -26,7 +27,7 @@ LAYERS = (
     ('nodes',),
     ('harness',),
     ('evaluation',),
-    ('demo', 'doctor'),
+    ('demo', 'doctor', 'pretrain'),
     ('commands',),
     ('cli',),
 )

@@ -25,6 +25,17 @@ def not_negative(text: str) -> float:
     return _number(text, lambda value: value >= 0, 'of 0 or more')
 
 
+def add_checkpoint(
+    parser: argparse.ArgumentParser, default: str | None, otherwise: str = '%(default)s',
+) -> None:
+    """Declare ``--checkpoint``, the first student, and ``--seed`` of one with random weights."""
+    parser.add_argument('--checkpoint', default=default, metavar='STUDENT',
+                        help='first student: default (the shipped one of the class set), random, '
+                             f'or a file (.safetensors, .pth) (default {otherwise})')
+    parser.add_argument('--seed', type=int, default=0,
+                        help='of what is random (default %(default)s)')
+
+
 def _number(text: str, allowed: Callable[[float], bool], words: str) -> float:
     try:
         value = float(text)

@@ -4,44 +4,30 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from shadowtutor_ros.commands.arguments import positive_int
-
-if TYPE_CHECKING:
-    from shadowtutor_ros.classes import ClassSet
-    from shadowtutor_ros.evaluation.clip import Clip
-    from shadowtutor_ros.model.student import Student
-    from shadowtutor_ros.teacher.protocol import Teacher
-
-# Teachers that are fetched by name; others are teachers of the tutor node.
-_FETCHED = ('yolov7-seg', 'yolov5s-seg')
+from shadowtutor_ros.commands.arguments import add_checkpoint, positive_int
+from shadowtutor_ros.commands.teachers import (
+    add_teacher_arguments,
+    teacher_and_weights,
+    teachers,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('videos', nargs='+', type=Path, metavar='VIDEO',
                         help='video file, image folder or rosbag')
-    parser.add_argument('--teacher', default='yolov7-seg', metavar='NAME',
-                        help=f'{", ".join(_FETCHED)} (fetched), or a teacher of tutor_node '
-                             '(default %(default)s)')
-    parser.add_argument('--teacher-weights', type=Path, metavar='FILE',
-                        help='weights of a teacher of tutor_node')
-    parser.add_argument('--labels', type=Path, metavar='DIR',
-                        help='given label maps instead of a teacher: of the video, or for '
-                             'several videos DIR/<name of the video without its suffix>')
+    add_teacher_arguments(parser)
     parser.add_argument('--settings', default='paper,naive-jpeg,ours', metavar='A,B,...',
                         help='settings of config/evaluation or YAML files; paper stands for all '
                              'of the paper (default %(default)s)')
     parser.add_argument('--frames', type=positive_int, metavar='N', help='of each video at most')
     parser.add_argument('--out', type=Path, default=Path('evaluation_out'), metavar='DIR',
                         help='results; the same command continues there (default %(default)s)')
-    parser.add_argument('--checkpoint', type=Path, metavar='FILE',
-                        help='first student (.safetensors, .pth); default: random weights')
-    parser.add_argument('--seed', type=int, default=0, help='of the random weights')
+    add_checkpoint(parser, None, "the setting's: random for the paper's, default for ours")
     parser.add_argument('--classes', default='lvs8', help='class set (default %(default)s)')
     parser.add_argument('--device', default='auto', help='torch device (default %(default)s)')
     parser.add_argument('--threads', type=positive_int, default=os.cpu_count() or 1,
@@ -60,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from shadowtutor_ros.evaluation.report.report import write_report
     from shadowtutor_ros.evaluation.setting import load_settings
     from shadowtutor_ros.model.device import pick_device
+    from shadowtutor_ros.model.first_student import first_student
     from shadowtutor_ros.share import config_file
     from shadowtutor_ros.video import VideoError
 
@@ -73,45 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
     device = pick_device(arguments.device)
     arguments.out.mkdir(parents=True, exist_ok=True)
     results = evaluate(Evaluation(
-        clips, settings, classes, _first_student(arguments, classes, str(device)),
-        _teachers(arguments, classes, str(device), len(clips) > 1), arguments.out,
+        clips, settings, classes,
+        lambda setting: first_student(
+            setting.checkpoint if arguments.checkpoint is None else arguments.checkpoint, classes,
+            arguments.seed, device),
+        teachers(arguments, classes, str(device), len(clips) > 1), arguments.out,
         _tutor_parameters(arguments, len(clips)) if arguments.ros else None))
     print('\n' + write_report(results))
     print(f'{arguments.out}/: report.html, report.md, summary.json, runs/*/*/frames.csv')
     return 0
-
-
-def _first_student(
-    arguments: argparse.Namespace, classes: ClassSet, device: str,
-) -> Student:
-    from shadowtutor_ros.model.checkpoint import load_checkpoint
-    from shadowtutor_ros.model.student import Student, StudentInfo
-    info = StudentInfo(classes.names, classes.colours)
-    if arguments.checkpoint is None:
-        return Student.random(info, arguments.seed, device)
-    return load_checkpoint(arguments.checkpoint, info, device)
-
-
-def _teachers(
-    arguments: argparse.Namespace, classes: ClassSet, device: str, several: bool,
-) -> Callable[[Clip], Teacher]:
-    """Return what makes the teacher of a clip; a network is loaded once."""
-    from shadowtutor_ros.teacher.factory import create_teacher
-    if arguments.labels is not None:
-        def given(clip: Clip) -> Teacher:
-            path = arguments.labels / clip.path.stem if several else arguments.labels
-            return create_teacher('labels', classes, weights=str(path), fps=clip.fps)
-        return given
-    name, weights = _teacher_and_weights(arguments)
-    teacher = create_teacher(name, classes, weights=weights, device=device)
-    return lambda clip: teacher
-
-
-def _teacher_and_weights(arguments: argparse.Namespace) -> tuple[str, str]:
-    from shadowtutor_ros.assets import teacher_weights
-    if arguments.teacher in _FETCHED:
-        return 'yolo', str(teacher_weights(f'{arguments.teacher}.pt'))
-    return arguments.teacher, str(arguments.teacher_weights or '')
 
 
 def _tutor_parameters(arguments: argparse.Namespace, clips: int) -> Mapping[str, object]:
@@ -120,8 +77,15 @@ def _tutor_parameters(arguments: argparse.Namespace, clips: int) -> Mapping[str,
     if arguments.labels is not None and clips > 1:
         raise RunError('--ros with --labels: expected one video')
     name, weights = (('labels', str(arguments.labels.resolve())) if arguments.labels is not None
-                     else _teacher_and_weights(arguments))
+                     else teacher_and_weights(arguments))
     return {'teacher': name, 'teacher_weights': weights, 'classes': arguments.classes,
             'seed': arguments.seed, 'device': arguments.device,
-            **({'checkpoint': str(arguments.checkpoint.resolve())}
-               if arguments.checkpoint is not None else {})}
+            **({} if arguments.checkpoint is None
+               else {'checkpoint': _from_anywhere(arguments.checkpoint)})}
+
+
+def _from_anywhere(checkpoint: str) -> str:
+    from shadowtutor_ros.model.first_student import DEFAULT, RANDOM
+    if checkpoint in (DEFAULT, RANDOM):
+        return checkpoint
+    return str(Path(checkpoint).expanduser().resolve())

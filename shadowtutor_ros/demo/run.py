@@ -21,7 +21,8 @@ from shadowtutor_ros.evaluation.run import Run, run_in_process
 from shadowtutor_ros.evaluation.setting import load_setting
 from shadowtutor_ros.evaluation.summary import RunSummary, summarise
 from shadowtutor_ros.harness.trial import run_trial, Trial, TrialResult
-from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.model.first_student import DEFAULT, first_student
+from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.factory import create_teacher
@@ -33,12 +34,17 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """``video`` None fetches a clip; ``weights`` None fetches the teacher's."""
+    """
+    ``video`` None fetches a clip; ``weights`` None fetches the teacher's.
+
+    ``checkpoint`` is the tutor's: the first student.
+    """
 
     out: Path
     video: Path | None = None
     frames: int = 200
     weights: Path | None = None
+    checkpoint: str = DEFAULT
 
 
 def run_demo(settings: DemoSettings) -> Summary:
@@ -54,12 +60,14 @@ def run_demo(settings: DemoSettings) -> Summary:
     source = Clip(video, settings.frames)
     teacher = create_teacher('yolo', classes, weights=str(weights))
     labelled = label_clip(source, teacher, classes)
-    wild = _alone('wild', labelled, classes)
-    naive, naive_jpeg = (_figures(_alone(name, labelled, classes), labelled, classes)
+    first = first_student(settings.checkpoint, classes, _SEED)
+    wild = _alone('wild', labelled, first)
+    naive, naive_jpeg = (_figures(_alone(name, labelled, first), labelled, classes)
                          for name in ('naive', 'naive-jpeg'))
 
     trial = Trial(video, source.fps, labelled.count, tutor={
-        'teacher': 'yolo', 'teacher_weights': str(weights), 'classes': _CLASSES, 'seed': _SEED})
+        'teacher': 'yolo', 'teacher_weights': str(weights), 'classes': _CLASSES, 'seed': _SEED,
+        'checkpoint': settings.checkpoint})
     print('starts tutor and student ...', flush=True)
     miou, result = _watch(trial, settings.out, labelled, classes)
     plot_miou(settings.out / 'miou.png', f'{video.name}: student against {teacher.name}',
@@ -81,9 +89,8 @@ def run_demo(settings: DemoSettings) -> Summary:
     return summary
 
 
-def _alone(name: str, labelled: LabelledClip, classes: ClassSet) -> Run:
+def _alone(name: str, labelled: LabelledClip, first: Student) -> Run:
     """Run a setting that has no tutor."""
-    first = Student.random(StudentInfo(classes.names, classes.colours), _SEED)
     with tqdm(total=labelled.count, desc=name, unit='frame') as bar:
         return run_in_process(
             labelled, load_setting(name), first, (), lambda index: bar.update())

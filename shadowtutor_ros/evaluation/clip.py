@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 import hashlib
 import itertools
+import math
 from pathlib import Path
 
 from shadowtutor_ros.frame import Frame
@@ -16,27 +17,33 @@ class Clip:
     """
     The first ``limit`` frames (None: all) of a video file, image folder or rosbag.
 
-    Frame i has the stamp ``stamp(i)``. Raise VideoError when the video cannot be read.
+    Of them each ``every``-th, counted from 0: ``every`` 3 has frames 0, 3, 6, ... as its own 0, 1,
+    2, ... at a third of ``fps``. Frame i has the stamp ``stamp(i)``. Raise VideoError when the
+    video cannot be read.
     """
 
-    def __init__(self, path: Path, limit: int | None = None) -> None:
+    def __init__(self, path: Path, limit: int | None = None, every: int = 1) -> None:
         self.path = path
         self.name = path.name
         self.limit = limit
+        self.every = every
         self._source = open_source(str(path))
-        self.fps = self._source.fps
-        self.expected = min(filter(None, (self._source.count, limit)), default=None)
+        self.fps = self._source.fps / every
+        count = min(filter(None, (self._source.count, limit)), default=None)
+        self.expected = None if count is None else math.ceil(count / every)
 
     def __iter__(self) -> Iterator[Frame]:
-        return itertools.islice(iter(self._source), self.limit)
+        return itertools.islice(iter(self._source), 0, self.limit, self.every)
 
     def stamp(self, index: int) -> int:
         """Return the media time of frame ``index`` in nanoseconds."""
         return round(index * 1e9 / self.fps)
 
     def digest(self) -> str:
-        """Return what identifies the content: a digest of all its files."""
+        """Return what identifies the content: a digest of all its files, and ``every``."""
         digest = hashlib.sha256()
+        if self.every > 1:
+            digest.update(f'every {self.every} '.encode())
         files = sorted(self.path.rglob('*')) if self.path.is_dir() else [self.path]
         for file in files:
             if file.is_file():

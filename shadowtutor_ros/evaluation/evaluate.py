@@ -33,14 +33,14 @@ class Evaluation:
     """
     What is run: every setting on every clip.
 
-    ``teacher_of(clip)`` gives the labels; ``first`` is the student that all begin with.
+    ``teacher_of(clip)`` gives the labels, ``first_of(setting)`` the student that runs begin with.
     ``nodes`` are the tutor node's parameters for runs over ROS, None for runs in one process.
     """
 
     clips: Sequence[Clip]
     settings: Sequence[Setting]
     classes: ClassSet
-    first: Student
+    first_of: Callable[[Setting], Student]
     teacher_of: Callable[[Clip], Teacher]
     out: Path
     nodes: Mapping[str, object] | None = None
@@ -100,8 +100,8 @@ def _run(
     if over_ros and setting.kind == DISTILL:
         from shadowtutor_ros.evaluation.over_ros import Nodes, run_over_ros
         return run_over_ros(clip, setting, Nodes(evaluation.nodes or {}, logs),
-                            evaluation.first.info, examples, on_frame)
-    run = run_in_process(clip, setting, evaluation.first, examples, on_frame)
+                            evaluation.first_of(setting).info, examples, on_frame)
+    run = run_in_process(clip, setting, evaluation.first_of(setting), examples, on_frame)
     if over_ros:
         from shadowtutor_ros.evaluation.over_ros import naive_seconds, Nodes
         run.seconds = naive_seconds(clip, Nodes(evaluation.nodes or {}, logs))
@@ -116,16 +116,19 @@ def _over_ros(evaluation: Evaluation, setting: Setting) -> bool:
 
 def _identity(evaluation: Evaluation, clip: LabelledClip, setting: Setting) -> dict[str, Any]:
     """Return all that the accuracy of a run depends on."""
+    first = evaluation.first_of(setting)
     return {'version': __version__, 'clip': clip.key, 'frames': clip.count,
-            'setting': setting.identity(), 'first': _digest(evaluation.first),
+            'setting': setting.identity(), 'first': _digest(first),
             'over_ros': dict(evaluation.nodes or {}) if _over_ros(evaluation, setting) else None,
-            'device': str(evaluation.first.device), 'threads': torch.get_num_threads()}
+            'device': str(first.device), 'threads': torch.get_num_threads()}
 
 
 def _about(evaluation: Evaluation, labelled: Mapping[str, LabelledClip]) -> dict[str, Any]:
     return {
         'version': __version__, 'mode': 'ros' if evaluation.nodes is not None else 'in-process',
-        'first_student': _digest(evaluation.first), 'threads': torch.get_num_threads(),
+        'first_students': {setting.name: _digest(evaluation.first_of(setting))
+                           for setting in evaluation.settings},
+        'threads': torch.get_num_threads(),
         'classes': evaluation.classes.name,
         'teachers': {name: clip.teacher for name, clip in labelled.items()},
         'settings': {setting.name: setting.identity() for setting in evaluation.settings}}

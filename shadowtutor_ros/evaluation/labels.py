@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 import hashlib
 import math
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from shadowtutor_ros.assets import cache_folder
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.evaluation.clip import Clip
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.objects import ObjectsFile
 from shadowtutor_ros.teacher.protocol import Labelling, Teacher
@@ -53,14 +55,12 @@ def label_clip(clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelledClip:
     its version and the classes; what it holds already is not computed again. Raise VideoError
     for a video without frames or with frames of several sizes, TeacherError for a bad label.
     """
-    key = hashlib.sha256(
-        f'{clip.digest()} {teacher.name} {teacher.version} {classes}'.encode())
+    key = _key(clip, teacher, classes)
     given = isinstance(teacher, LabelsTeacher)
-    cache = LabelCache(cache_folder() / 'labels' / key.hexdigest()[:24])
+    cache = LabelCache(_folder(key))
     size: tuple[int, int] | None = None
     count = 0
-    for index, frame in enumerate(tqdm(
-            clip, f'{clip.name}: labels of {teacher.name}', clip.expected, unit='frame')):
+    for index, frame in enumerate(with_progress(clip, teacher)):
         count += 1
         size = size or (frame.shape[0], frame.shape[1])
         if frame.shape[:2] != size:
@@ -68,10 +68,8 @@ def label_clip(clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelledClip:
                              f'{size}, got {frame.shape[:2]}')
         if given:
             key.update(teacher.label(frame, clip.stamp(index) * 1e-9).class_ids.tobytes())
-        elif not cache.has(index):
-            started = time.perf_counter()
-            labelling = teacher.label(frame, clip.stamp(index) * 1e-9)
-            cache.add(index, labelling, time.perf_counter() - started)
+        else:
+            cache.label(index, frame, teacher, clip.stamp(index) * 1e-9)
     if size is None:
         raise VideoError(f'{clip.path}: the video has no frames')
     labels = (teacher if isinstance(teacher, LabelsTeacher)
@@ -80,12 +78,38 @@ def label_clip(clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelledClip:
                         math.nan if given else cache.teacher_seconds(), key.hexdigest()[:24])
 
 
+def with_progress(clip: Clip, teacher: Teacher) -> Iterator[Frame]:
+    """Yield the frames of a clip that is labelled, and show how far it is and the time left."""
+    yield from tqdm(clip, f'{clip.name}: labels of {teacher.name}', clip.expected, unit='frame')
+
+
+def _key(clip: Clip, teacher: Teacher, classes: ClassSet) -> hashlib._Hash:
+    return hashlib.sha256(
+        f'{clip.digest()} {teacher.name} {teacher.version} {classes}'.encode())
+
+
+def _folder(key: hashlib._Hash) -> Path:
+    return cache_folder() / 'labels' / key.hexdigest()[:24]
+
+
 class LabelCache:
     """A folder of label maps as LabelsTeacher reads it, filled frame by frame."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._objects = ObjectsFile(folder)
+
+    @classmethod
+    def of(cls, clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelCache:
+        """Return the cache of the three, empty or as far as it was filled before."""
+        return cls(_folder(_key(clip, teacher, classes)))
+
+    def label(self, index: int, frame: Frame, teacher: Teacher, stamp: float) -> None:
+        """Have frame ``index``, of ``stamp`` seconds, labelled, unless it is there already."""
+        if not self.has(index):
+            started = time.perf_counter()
+            labelling = teacher.label(frame, stamp)
+            self.add(index, labelling, time.perf_counter() - started)
 
     def has(self, index: int) -> bool:
         """Say whether frame ``index`` is labelled."""

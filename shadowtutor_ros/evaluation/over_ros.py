@@ -59,7 +59,7 @@ def run_over_ros(
         on_frame(index)
 
     trial = Trial(labelled.clip.path, labelled.clip.fps, labelled.count,
-                    {**nodes.tutor, **setting.tutor_parameters()}, setting.student_parameters())
+                    {**setting.tutor_parameters(), **nodes.tutor}, setting.student_parameters())
     result = run_trial(trial, nodes.logs, on_mask)
     if result.last.failures:
         raise RunError(f'{labelled.clip.path}: {setting.name}: {result.last.failures} key '

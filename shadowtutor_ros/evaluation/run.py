@@ -79,7 +79,8 @@ def local_loop(
     link_to: Callable[[Tutor], Link] = LocalLink,
 ) -> StudentLoop:
     """Return a student's loop with a tutor of its own in this process; ``first`` is copied."""
-    tutor = Tutor(teacher, first, TutorSettings(setting.distill, setting.weights))
+    tutor = Tutor(teacher, first, TutorSettings(
+        setting.distill, setting.weights, library=setting.library))
     start = tutor.first_student('evaluation')
     return StudentLoop(
         student_from_update(start, first.info, first.device), Scheduler(setting.schedule),
@@ -98,7 +99,7 @@ def judge(
     task, answer = task_named(info.task), torch.from_numpy(mask)
     target = task.target(labelling, size, len(info.class_names))
     record.iou = task.class_scores(answer, target).tolist()
-    record.miou = task.metric(answer, target)
+    record.miou = float(task.metric(answer, target))
 
 
 _Step = Callable[[Frame, Labelling, list[FrameRecord]], Mask]

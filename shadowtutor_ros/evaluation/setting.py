@@ -12,6 +12,8 @@ import yaml
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.model.first_student import DEFAULT, RANDOM
+from shadowtutor_ros.runtime.library import LIBRARY
 from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.schedule.scheduler import PACED, ScheduleSettings
 from shadowtutor_ros.share import config_file, config_folder
@@ -39,7 +41,9 @@ class Setting:
     One way to segment a video.
 
     ``kind`` wild: the student alone; distill: ShadowTutor; naive: every frame to the teacher.
-    ``resample_fps`` (0: not) takes frames away until that many per second are left (Table 7).
+    ``resample_fps`` (0: not) takes frames away until that many per second are left (Table 7);
+    the tutor keeps ``library`` students of the past. ``checkpoint`` is the first student where
+    nobody says another: ``random`` for the paper's, ``default`` (the shipped one) for ours.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Setting:
     key_frames: KeyFrameSettings
     weights: WeightSettings
     resample_fps: float = 0.0
+    library: int = 0
+    checkpoint: str = RANDOM
 
     def identity(self) -> dict[str, Any]:
         """Return all that a result depends on."""
@@ -66,19 +72,22 @@ class Setting:
         return {'policy': schedule.policy, 'min_stride': schedule.min_stride,
                 'max_stride': schedule.max_stride, 'threshold': schedule.threshold,
                 'update_delay': schedule.update_delay, 'key_frame_format': key_frames.format,
-                'jpeg_quality': key_frames.quality,
+                'key_frame_quality': key_frames.quality,
                 'transfer': 'action' if key_frames.format == RAW else 'pieces'}
 
     def tutor_parameters(self) -> dict[str, object]:
         """Return the parameters of tutor_node."""
         distill = self.distill
         return {'threshold': distill.threshold, 'max_updates': distill.max_updates,
-                'learning_rate': distill.learning_rate, 'group': distill.group,
+                'min_updates': distill.min_updates, 'practice': distill.practice,
+                'replay': distill.replay, 'learning_rate': distill.learning_rate,
+                'group': distill.group,
                 'cold_start_updates': distill.cold_start_updates,
                 'cold_start_group': distill.cold_start_group,
                 'cold_start_key_frames': distill.cold_start_key_frames,
                 'weight_encoding': self.weights.encoding, 'update_density': self.weights.density,
-                'intra_period': self.weights.intra_period}
+                'intra_period': self.weights.intra_period, 'library': self.library,
+                'checkpoint': self.checkpoint}
 
 
 def load_settings(names: Iterable[str]) -> list[Setting]:
@@ -99,7 +108,8 @@ def load_setting(name: str) -> Setting:
 
     Its keys are ``title``, ``kind``, ``preset`` (paper: the paper's constants; defaults: the
     product's), ``resample_fps``, and any parameter of student_node and tutor_node that the
-    preset has.
+    preset has; ``threshold`` is both Algorithm 1's and, without ``stride_threshold``,
+    Algorithm 2's.
     """
     try:
         path = config_file(name, 'evaluation')
@@ -131,32 +141,38 @@ def _parse(path: Path, data: Any) -> Setting:
             raise ValueError(f'{key}: expected one of {", ".join(allowed)}, got {value!r}')
     setting = _preset(path.stem, str(values.pop('title', path.stem)), kind, preset)
     setting = replace(setting, resample_fps=_number('resample_fps', values.pop(
-        'resample_fps', 0.0)), weights=_weights(setting.weights, values))
+        'resample_fps', 0.0)), weights=_weights(setting.weights, values),
+        library=int(_number('library', values.pop('library', setting.library))),
+        checkpoint=str(values.pop('checkpoint', setting.checkpoint)))
     key_frames = KeyFrameSettings(values.pop('key_frame_format', setting.key_frames.format),
-                                  values.pop('jpeg_quality', setting.key_frames.quality))
+                                  values.pop('key_frame_quality', setting.key_frames.quality))
     if key_frames.format not in FRAME_FORMATS:
         raise ValueError(f'key_frame_format: expected one of {", ".join(FRAME_FORMATS)}, '
                          f'got {key_frames.format!r}')
+    stride_threshold = values.pop('stride_threshold', None)
     of_schedule = {f.name for f in fields(ScheduleSettings)}
     of_distill = {f.name for f in fields(DistillSettings)}
     if unknown := sorted(map(str, values.keys() - of_schedule - of_distill)):
         known = sorted(of_schedule | of_distill | {
-            'title', 'kind', 'preset', 'resample_fps', 'weight_encoding', 'update_density',
-            'intra_period', 'key_frame_format', 'jpeg_quality'})
+            'title', 'kind', 'preset', 'resample_fps', 'stride_threshold', 'library', 'checkpoint',
+            'weight_encoding', 'update_density', 'intra_period', 'key_frame_format',
+            'key_frame_quality'})
         raise ValueError(f'unknown {", ".join(unknown)}: expected {", ".join(known)}')
+    schedule = replace(setting.schedule, **{k: values[k] for k in values.keys() & of_schedule})
+    if stride_threshold is not None:
+        schedule = replace(schedule, threshold=stride_threshold)
     return replace(
-        setting, key_frames=key_frames,
-        schedule=replace(setting.schedule, **{k: values[k] for k in values.keys() & of_schedule}),
+        setting, key_frames=key_frames, schedule=schedule,
         distill=replace(setting.distill, **{k: values[k] for k in values.keys() & of_distill}))
 
 
 def _preset(name: str, title: str, kind: str, preset: str) -> Setting:
     if preset == 'paper':
-        return Setting(name, title, kind, ScheduleSettings(policy=PACED),
+        return Setting(name, title, kind, ScheduleSettings(threshold=0.8, policy=PACED),
                        DistillSettings.paper(), KeyFrameSettings(RAW),
                        WeightSettings(FP32))
     return Setting(name, title, kind, ScheduleSettings(), DistillSettings(), KeyFrameSettings(),
-                   WeightSettings())
+                   WeightSettings(), library=LIBRARY, checkpoint=DEFAULT)
 
 
 def _weights(preset: WeightSettings, values: dict[str, Any]) -> WeightSettings:

@@ -19,6 +19,19 @@ def test_a_clip_is_read_again_and_again(scene: Scene) -> None:
     assert Clip(scene.video).expected == len(scene.frames)
 
 
+@pytest.mark.parametrize(('limit', 'every', 'frames'), [
+    (None, 7, [0, 7, 14, 21, 28, 35]), (14, 7, [0, 7]), (15, 7, [0, 7, 14]), (3, 1, [0, 1, 2])])
+def test_a_clip_of_each_nth_frame(
+    scene: Scene, limit: int | None, every: int, frames: list[int],
+) -> None:
+    clip = Clip(scene.video, limit, every)
+    np.testing.assert_array_equal(
+        np.stack(list(clip)), np.stack([scene.frames[i] for i in frames]))
+    assert clip.expected == len(frames)
+    assert [clip.stamp(i) for i in range(len(frames))] == [scene.stamp(i) for i in frames]
+    assert (clip.digest() == Clip(scene.video).digest()) == (every == 1)
+
+
 def test_the_content_identifies_a_clip(scene: Scene, tmp_path: Path) -> None:
     copy = tmp_path / 'copy'
     shutil.copytree(scene.video, copy)

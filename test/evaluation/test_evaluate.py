@@ -29,7 +29,8 @@ SETTINGS = 'wild,partial-1,partial-1-7fps,naive,naive-jpeg,ours'
 
 def command(scene: Scene, out: Path, *more: str, settings: str = SETTINGS) -> list[str]:
     return ['evaluate', str(scene.video), '--labels', str(scene.label_maps), '--frames', '20',
-            '--threads', '1', '--out', str(out), '--settings', settings, *more]
+            '--threads', '1', '--out', str(out), '--settings', settings, '--checkpoint', 'random',
+            *more]
 
 
 def videos_of(out: Path) -> Any:

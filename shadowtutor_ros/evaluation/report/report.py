@@ -41,11 +41,12 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     videos = [f'{name}: {clip.count} frames of {clip.size[1]}x{clip.size[0]} at '
               f'{clip.clip.fps:g} FPS, labelled by {clip.teacher}'
               for name, clip in results.labelled.items()]
+    device = evaluation.first_of(evaluation.settings[0]).device
     mode = ('the real nodes over DDS on one machine' if evaluation.nodes is not None
             else 'one process, no ROS, no network')
     return [('Videos', '; '.join(videos)), ('Run in', mode),
             ('Machine', f'{platform.machine()}, torch {torch.__version__} on '
-                        f'{evaluation.first.device} with {torch.get_num_threads()} threads'),
+                        f'{device} with {torch.get_num_threads()} threads'),
             ('Classes', f'{evaluation.classes.name}: {", ".join(evaluation.classes.names)}'),
             ('Settings', '; '.join(f'{s.name}: {s.title}' for s in evaluation.settings))]
 
