@@ -78,7 +78,7 @@ class Scene:
     @property
     def weights(self) -> torch.Tensor:
         """Return the loss' weight of every pixel."""
-        settings = DistillSettings()
+        settings = DistillSettings.plain()
         return pixel_weights(
             self.label.shape, self.boxes, settings.object_weight, settings.box_margin)
 
@@ -95,7 +95,7 @@ def make_scene(out: Path) -> Scene:
     label = np.asarray(cv2.resize(labelling.class_ids, SIZE, interpolation=cv2.INTER_NEAREST))
     checkpoint = out / 'student.safetensors'
     student = Student.random(StudentInfo(classes.names, classes.colours), 0)
-    Trainer(student, DistillSettings()).train(
+    Trainer(student, DistillSettings.plain()).train(
         frame, Labelling(label, boxes.astype(np.float32)))
     save_checkpoint(student, checkpoint)
     return Scene(frame, label, boxes.astype(np.float32), checkpoint)
@@ -133,7 +133,7 @@ def lesson_of_product(
     on_step: Callable[[int, float, float], None] = lambda step, metric, loss: None,
 ) -> float:
     """Teach a fresh student the scene again; return its metric."""
-    settings = DistillSettings(threshold=OUT_OF_REACH, cold_start_updates=steps,
+    settings = DistillSettings.plain(threshold=OUT_OF_REACH, cold_start_updates=steps,
                                cold_start_group=PARTIAL)
     return Trainer(scene.student, settings).train(
         scene.frame, scene.labelling, on_step).metric
@@ -201,7 +201,7 @@ def bench_scaling(scene: Scene, rounds: int) -> dict[str, Any]:
         other.segment(scene.frame)
         inference = statistics.median(
             seconds_of(lambda s=other: s.segment(scene.frame)) for _ in range(rounds))
-        settings = DistillSettings(threshold=OUT_OF_REACH, cold_start_updates=3,
+        settings = DistillSettings.plain(threshold=OUT_OF_REACH, cold_start_updates=3,
                                    cold_start_group=PARTIAL)
         Trainer(other, settings).train(
             scene.frame, Labelling(np.minimum(scene.label, count - 1)),

@@ -1,147 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a GPU makes of it: student, training, teacher and a whole key frame, in under five minutes.
+What a GPU makes of it: the product beside the plain reference, within three minutes.
 
-    scripts/in_env.sh python benchmark/gpu.py [--device cuda] [--json FILE]
+    python benchmark/gpu.py [--device cuda] [--teacher-weights FILE.pt] [--clip VIDEO]
+        [--budget SECONDS] [--json FILE]
 
-Runs on a CPU too (``--device cpu``), where it shows that it works and little else.
+Needs torch, NumPy, OpenCV and PyYAML, no ROS and no network: docs/performance.md says what to copy
+to a machine that has none. Without the two files they are what ``$SHADOWTUTOR_CACHE`` holds, or
+fetched. A part that does not fit into the rest of ``--budget`` is left out and named in
+``skipped``, one that fails has its error in its place and costs no other its figures; the file is
+written after each. With ``--device cpu`` everything is small: it shows that the script works.
+
+benchmark/gpu_parts.py says what the parts are.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 import json
+import os
 from pathlib import Path
-import statistics
+import sys
 import time
 from typing import Any
 
-from bench import make_scene, Scene
 import cv2
-import numpy as np
+import fleet
+from fleet_robots import Film, read_film
+from gpu_parts import Part, PARTS, Scale, Stage
 import torch
 
-from shadowtutor_ros.assets import teacher_weights
-from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.distill.settings import DistillSettings
-from shadowtutor_ros.distill.trainer import Trainer
-from shadowtutor_ros.model.checkpoint import load_checkpoint
+from shadowtutor_ros.assets import clip, teacher_weights
 from shadowtutor_ros.model.device import pick_device
-from shadowtutor_ros.model.engine import pick_precision
-from shadowtutor_ros.model.groups import PARTIAL
 from shadowtutor_ros.runtime.memory import keep_freed_memory
-from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
-from shadowtutor_ros.share import config_file
-from shadowtutor_ros.teacher.factory import create_teacher
-from shadowtutor_ros.wire.key_frame import encode_frame
-from shadowtutor_ros.wire.update import KeyFrame
 
-SIZES = {'360p': (640, 360), '720p': (1280, 720), '1080p': (1920, 1080)}
-CAMERA_FPS = 30
-STEPS = 8
-KEY_FRAMES = 5
+GPU = Scale((1280, 720), 100, 7, (2, 4, 8, 16), 8, (8, 32), 6.0)
+CPU = Scale((320, 180), 3, 1, (2,), 2, (1,), 2.0)
 
 
-def median_seconds(work: Callable[[], object], device: torch.device, rounds: int) -> float:
-    """Return the median seconds of one call, its work on the device included."""
-    times = []
-    for _ in range(rounds + 2):
-        started = time.perf_counter()
-        work()
-        if device.type == 'cuda':
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[2:])
+def make_stage(device: torch.device, scale: Scale, weights: Path, video: Path) -> Stage:
+    """Return the first frames of ``video`` with teacher and taught student."""
+    film = read_film(video, 150, scale.size)
+    cast = fleet.make_cast([Film(film.name, film.frames)], str(weights), device,
+                           os.cpu_count() or 1, seconds=scale.seconds)
+    frame = film.frames[len(film.frames) // 2]  # that the student was taught
+    return Stage(device, scale, cast, frame, cast.teacher.label(frame))
 
 
-def students(scene: Scene, device: torch.device, rounds: int) -> dict[str, Any]:
-    """Return frames per second by size and precision, from and to host memory."""
-    names = ('fp32', 'fp16', 'bf16') if device.type == 'cuda' else ('fp32',)
-    found: dict[str, Any] = {}
-    for label, size in SIZES.items():
-        frame = np.asarray(cv2.resize(scene.frame, size), np.uint8)
-        exact = load_checkpoint(scene.checkpoint).segment(frame)
-        for name in names:
-            student = load_checkpoint(scene.checkpoint, device=device)
-            student.precision = pick_precision(name, device)
-            same = float((student.segment(frame) == exact).mean())
-            if device.type == 'cuda':
-                # Whatever else than the mask's copy made the host wait would raise.
-                torch.cuda.set_sync_debug_mode('error')
-                try:
-                    student.segment(frame)
-                finally:
-                    torch.cuda.set_sync_debug_mode('default')
-            seconds = median_seconds(lambda: student.segment(frame), device, rounds)  # noqa: B023
-            found[f'{label} {name}'] = {
-                'fps': 1 / seconds, 'ms': 1e3 * seconds, 'pixels_as_cpu_fp32': same}
+def measure(
+    stage: Stage, parts: Mapping[str, tuple[float, Part]], left: Callable[[], float],
+    on_part: Callable[[dict[str, Any]], object],
+) -> dict[str, Any]:
+    """Return what the ``parts`` found that fit into the seconds ``left``, told after each."""
+    found: dict[str, Any] = {'skipped': []}
+    for name, (most, part) in parts.items():
+        if left() < most:
+            found['skipped'].append(name)
+        else:
+            started = time.perf_counter()
+            try:
+                found[name] = part(stage)
+            except Exception as error:  # of one part, which must not cost the others theirs
+                found[name] = {'error': f'{type(error).__name__}: {error}'}
+            found[name]['seconds'] = time.perf_counter() - started
+        on_part(found)
     return found
 
 
-def key_frames(scene: Scene, device: torch.device) -> dict[str, float]:
-    """Return median milliseconds of a key frame at the tutor, by part, at 720p."""
-    classes = ClassSet.load(config_file('lvs8', 'classes'))
-    teacher = create_teacher(
-        'yolo', classes, weights=str(teacher_weights()), device=str(device))
-    student = load_checkpoint(scene.checkpoint, device=device)
-    settings = DistillSettings(threshold=0.9999, max_updates=STEPS, cold_start_updates=STEPS,
-                               cold_start_group=PARTIAL)
-    tutor = Tutor(teacher, student, TutorSettings(settings))
-    first = tutor.first_student('bench')
-    encoded = encode_frame(scene.frame, 'jpeg', 75)
-    version, updates, times = first.version, [], []
-    for sequence in range(1, KEY_FRAMES + 2):
-        key_frame = KeyFrame('bench', sequence, first.session_id, version, 0, '', encoded)
-        started = time.perf_counter()
-        update = tutor.distill(key_frame)
-        times.append(time.perf_counter() - started)
-        updates.append(update)
-        version = update.version
-    updates, times = updates[1:], times[1:]
-    return {'turnaround_ms': 1e3 * statistics.median(times),
-            'teacher_ms': 1e3 * statistics.median(u.teacher_time for u in updates),
-            'training_ms': 1e3 * statistics.median(u.training_time for u in updates),
-            'steps': float(STEPS)}
-
-
-def step_ms(scene: Scene, device: torch.device) -> float:
-    """Return the median milliseconds of a partial distillation step at 720p."""
-    moments: list[float] = []
-    settings = DistillSettings(threshold=0.9999, cold_start_updates=STEPS + 4,
-                               cold_start_group=PARTIAL)
-    Trainer(load_checkpoint(scene.checkpoint, device=device), settings).train(
-        scene.frame, scene.labelling, lambda *_: moments.append(time.perf_counter()))
-    return 1e3 * float(np.median(np.diff(moments)[4:]))
-
-
-def main() -> None:
-    """Measure, print and write."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write; return 1 when a part failed."""
+    started = time.perf_counter()
     parser = argparse.ArgumentParser(description='the figures of one GPU')
     parser.add_argument('--device', default='auto')
-    parser.add_argument('--rounds', type=int, default=200)
-    parser.add_argument('--out', type=Path, default=Path(__file__).parent / 'out')
-    parser.add_argument('--json', type=Path, help='default: OUT/gpu.json')
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    device = pick_device(arguments.device)
+    parser.add_argument('--teacher-weights', type=Path, help='a .pt file; default: yolov7-seg')
+    parser.add_argument('--clip', type=Path, help='a video file or a folder of images')
+    parser.add_argument('--parts', default=','.join(PARTS), help='default: %(default)s')
+    parser.add_argument('--budget', type=float, default=180.0, help='seconds')
+    parser.add_argument('--json', type=Path, default=Path(__file__).parent / 'out' / 'gpu.json')
+    options = parser.parse_args(arguments)
+    device = pick_device(options.device)
     keep_freed_memory()
-    scene = make_scene(arguments.out)
-    tutor = key_frames(scene, device)
-    results: dict[str, Any] = {
-        'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu',
-        'torch': torch.__version__,
-        'student': students(scene, device, arguments.rounds),
-        'step_ms': step_ms(scene, device),
-        'key_frame': tutor,
-        # Streams at 30 frames per second of which one in 64 or in 8 is a key frame.
-        'streams_per_device': {
-            stride: stride / CAMERA_FPS / (1e-3 * tutor['turnaround_ms'])
-            for stride in (8, 64)}}
-    text = json.dumps(results, indent=2)
-    (arguments.json or arguments.out / 'gpu.json').write_text(text)
-    print(text)
+    cv2.setNumThreads(1)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    stage = make_stage(device, GPU if device.type == 'cuda' else CPU,
+                       options.teacher_weights or teacher_weights(), options.clip or clip())
+    head = {**fleet.machine(device), 'size': list(stage.scale.size),
+            'teacher_name': stage.cast.teacher.name,
+            'seconds_before_the_first_part': time.perf_counter() - started}
+
+    def write(found: dict[str, Any]) -> None:
+        options.json.write_text(json.dumps({**head, **found}, indent=2))
+
+    found = measure(stage, {name: PARTS[name] for name in options.parts.split(',')},
+                    lambda: options.budget - (time.perf_counter() - started), write)
+    print(options.json.read_text())
+    for name in found['skipped']:
+        print(f'{name}: skipped, it does not fit into {options.budget:g} s', file=sys.stderr)
+    return int(any('error' in part for part in found.values() if isinstance(part, dict)))
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -56,7 +56,8 @@ JUDGED_STRIDE = 2
 NEVER_GOOD_ENOUGH = 0.99  # a lesson is learnt even by a student that would be let off
 REPEATS = 3  # the CPU time of one frame is the least of these
 QUALITIES = 50, 60, 70, 75, 80, 85, 90, 95
-WEBP_QUALITIES = 50, 60, 75, 80, 90
+WEBP_QUALITIES = 50, 60, 75, 80, 85, 90
+AVIF_QUALITIES = 50, 60, 70, 80
 TAUGHT = ['raw', *(f'jpeg-{q}' for q in (50, 60, 70, 75, 80, 90, 95)), 'jpeg-75 4:4:4',
           'jpeg-75 x 0.75', 'webp-75']
 WEBP_LOSSLESS = 101  # what OpenCV takes for it
@@ -117,8 +118,9 @@ def all_codecs() -> dict[str, Codec]:
         'jpeg-75 4:4:4': opencv('jpg', *jpeg[75], *full_chroma),
         'jpeg-75 x 0.75': scaled(product('jpeg', 75), 0.75),
         'jpeg-75 x 0.5': scaled(product('jpeg', 75), 0.5),
-        **{f'webp-{q}': opencv('webp', cv2.IMWRITE_WEBP_QUALITY, q) for q in WEBP_QUALITIES},
-        'avif-60': opencv('avif', cv2.IMWRITE_AVIF_QUALITY, 60, cv2.IMWRITE_AVIF_SPEED, 10),
+        **{f'webp-{q}': product('webp', q) for q in WEBP_QUALITIES},
+        **{f'avif-{q}': opencv('avif', cv2.IMWRITE_AVIF_QUALITY, q, cv2.IMWRITE_AVIF_SPEED, 10)
+           for q in AVIF_QUALITIES},
     }
 
 
@@ -189,8 +191,18 @@ def measure(codec: Codec, frames: Sequence[Frame]) -> Size:
     return Size(
         statistics.fmean(len(codec.encode(frame).data) for frame in frames),
         statistics.fmean(len(frame.data) for frame in encoded),
-        statistics.fmean(_cpu_ms(codec.encode, frame) for frame in large),
-        statistics.fmean(_cpu_ms(codec.decode, frame) for frame in encoded))
+        statistics.fmean(cpu_ms(codec.encode, frame) for frame in large),
+        statistics.fmean(cpu_ms(codec.decode, frame) for frame in encoded))
+
+
+def cpu_ms(work: Callable[[_T], object], argument: _T) -> float:
+    """Return the CPU milliseconds of ``work(argument)``, the least of REPEATS."""
+    times = []
+    for _ in range(REPEATS):
+        started = time.process_time()
+        work(argument)
+        times.append(time.process_time() - started)
+    return 1e3 * min(times)
 
 
 def warm_up(clip: LabelledClip, settings: DistillSettings, first: Student) -> list[Point]:
@@ -308,15 +320,6 @@ def main() -> None:
     for video in arguments.videos:
         clip = label_clip(Clip(video, arguments.frames), teacher, classes)
         print(study(clip, teacher, info, arguments), end='\n\n', flush=True)
-
-
-def _cpu_ms(work: Callable[[_T], object], argument: _T) -> float:
-    times = []
-    for _ in range(REPEATS):
-        started = time.process_time()
-        work(argument)
-        times.append(time.process_time() - started)
-    return 1e3 * min(times)
 
 
 def _list_of(names: Sequence[str]) -> Callable[[str], list[str]]:

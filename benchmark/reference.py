@@ -73,49 +73,59 @@ def _upsample(x: Tensor, like: Tensor) -> Tensor:
 
 
 class Reference:
-    """A student as one would write it down first; ``mean`` and ``std`` per channel B, G, R."""
+    """
+    A student as one would write it down first, on one device.
+
+    ``mean`` and ``std`` are per channel B, G, R.
+    """
 
     def __init__(
         self, weights: Mapping[str, Tensor], mean: tuple[float, ...], std: tuple[float, ...],
         layout: torch.memory_format = torch.contiguous_format,
+        device: str | torch.device = 'cpu',
     ) -> None:
         self.classes = weights['out_conv3.bias'].numel()
         self.network = ReferenceNet(self.classes)
         self.network.load_state_dict(dict(weights))
-        self.network.to(memory_format=layout)
+        self.network.to(device, memory_format=layout)
+        self.device = torch.device(device)
         self._layout = layout
-        self._mean = torch.tensor(mean).view(1, 3, 1, 1)
-        self._std = torch.tensor(std).view(1, 3, 1, 1)
+        self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, device=device).view(1, 3, 1, 1)
 
     def prepare(self, frame: NDArray[np.uint8]) -> Tensor:
         """Return the normalised 1x3xHxW tensor of a BGR frame."""
-        pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+        pixels = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)[None].float()
         return ((pixels - self._mean) / self._std).contiguous(memory_format=self._layout)
 
     @torch.no_grad()
     def segment(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the HxW class ids."""
-        return self.network(self.prepare(frame))[0].argmax(0).to(torch.uint8).numpy()
+        return self.network(self.prepare(frame))[0].argmax(0).to(torch.uint8).cpu().numpy()
 
     def distill(
         self, frame: NDArray[np.uint8], label: NDArray[np.uint8], weights: Tensor,
         threshold: float, max_updates: int, learning_rate: float = 0.005,
         on_step: Callable[[int, float, float], None] = lambda step, metric, loss: None,
+        full: bool = False,
     ) -> tuple[float, int]:
         """
-        Run Algorithm 1 with partial distillation; return the best metric (0-1) and the steps.
+        Run Algorithm 1; return the best metric (0-1) and the steps.
 
-        ``weights`` is HxW, a pixel's weight in the loss. ``on_step(step, metric, loss)`` is told
-        of every step as the product's is. The best weights stay.
+        Distillation is partial, or of all layers with ``full``. ``weights`` is HxW, a pixel's
+        weight in the loss. ``on_step(step, metric, loss)`` is told of every step as the
+        product's is. The best weights stay.
         """
         for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(name.split('.', 1)[0] not in FRONT)
+            parameter.requires_grad_(full or name.split('.', 1)[0] not in FRONT)
         optimizer = torch.optim.Adam(
             [p for p in self.network.parameters() if p.requires_grad], lr=learning_rate)
         x = self.prepare(frame)
-        target = torch.from_numpy(label).long()[None]
+        judged_by = torch.from_numpy(label).to(self.device)
+        target, weights = judged_by.long()[None], weights.to(self.device)
         logits = self.network(x)
-        best, best_metric = copy.deepcopy(self.network.state_dict()), self._metric(logits, label)
+        best = copy.deepcopy(self.network.state_dict())
+        best_metric = self._metric(logits, judged_by)
         steps = 0
         on_step(0, best_metric, math.nan)
         while best_metric < threshold and steps < max_updates:
@@ -125,18 +135,21 @@ class Reference:
             optimizer.step()
             steps += 1
             logits = self.network(x)
-            metric = self._metric(logits, label)
+            metric = self._metric(logits, judged_by)
             if metric > best_metric:
                 best, best_metric = copy.deepcopy(self.network.state_dict()), metric
             on_step(steps, metric, float(loss.detach()))
         self.network.load_state_dict(best)
         return best_metric, steps
 
-    def _metric(self, logits: Tensor, label: NDArray[np.uint8]) -> float:
-        prediction = logits[0].argmax(0).numpy()
+    def _metric(self, logits: Tensor, label_map: Tensor) -> float:
+        # With an array on a CPU and a tensor elsewhere, whichever is faster.
+        host = self.device.type == 'cpu'
+        prediction, label = (x.numpy() if host else x for x in (logits[0].argmax(0), label_map))
         ious = []
         for index in range(self.classes):
             predicted, labelled = prediction == index, label == index
-            if (union := (predicted | labelled).sum()):
+            union = (predicted | labelled).sum()
+            if not host or union:  # where it is 0, a tensor's IoU is NaN
                 ious.append((predicted & labelled).sum() / union)
-        return float(np.mean(ious))
+        return float(np.mean(ious) if host else torch.stack(ious).nanmean())

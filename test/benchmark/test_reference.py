@@ -28,7 +28,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 @pytest.fixture(scope='module')
 def taught(scene: Scene) -> Student:
     student = Student.random(StudentInfo(CLASSES.names), 0)
-    settings = DistillSettings(threshold=0.95, cold_start_updates=40, cold_start_group=PARTIAL)
+    settings = DistillSettings.plain(
+        threshold=0.95, cold_start_updates=40, cold_start_group=PARTIAL)
     assert Trainer(student, settings).train(scene.frames[0], Labelling(scene.labels[0])).steps
     return student
 
@@ -51,17 +52,19 @@ def test_masks_and_logits_are_the_references(
         assert (taught.segment(frame) == reference.segment(frame)).mean() >= 0.9999
 
 
-def test_a_lesson_goes_as_the_references(scene: Scene, taught: Student) -> None:
+@pytest.mark.parametrize('group', [PARTIAL, FULL])
+def test_a_lesson_goes_as_the_references(scene: Scene, taught: Student, group: str) -> None:
     """The same metric and loss at every step, until rounding has grown."""
     student = taught.clone()
     reference = _reference(student)
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
-    settings = DistillSettings(threshold=0.9999, cold_start_updates=4, cold_start_group=PARTIAL)
+    settings = DistillSettings.plain(
+        threshold=0.9999, cold_start_updates=4, cold_start_group=group)
     Trainer(student, settings).train(
         scene.frames[2], Labelling(scene.labels[2]), lambda step, *seen: ours.append(seen))
     reference.distill(scene.frames[2], scene.labels[2], torch.ones(96, 128), 0.9999, 4,
-                      on_step=lambda step, *seen: theirs.append(seen))
+                      on_step=lambda step, *seen: theirs.append(seen), full=group == FULL)
     assert len(ours) == len(theirs) == 5
     np.testing.assert_allclose(ours[:3], theirs[:3], rtol=2e-3)
     np.testing.assert_allclose(ours, theirs, rtol=0.05)
