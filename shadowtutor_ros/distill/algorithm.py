@@ -129,9 +129,9 @@ class Algorithm1:
             self._live.copy_((self._live > 0) & (self._steps < self._limit))
         self._learn(network.back(features), target)
 
-    def fill_practice(self, frame: Frame, target: Any) -> None:
-        """Practise on this from now on, a frame of the key frame's size."""
-        self._practice = self._student.pixels(frame), target
+    def fill_practice(self, pixels: Tensor, target: Any) -> None:
+        """Practise on this from now on, a frame like the key frame's ``pixels``."""
+        self._practice = pixels, target
 
     def _learn(self, output: Tensor, target: Any) -> None:
         loss = self._task.loss(output, target)

@@ -16,6 +16,7 @@ from shadowtutor_ros.distill.algorithm import Algorithm1, Variables
 from shadowtutor_ros.distill.state import TrainingState
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Student
+from shadowtutor_ros.upload import upload
 
 _KEPT = 4  # sizes and groups; each takes the memory of a step
 _SLOTS = 8  # reports that may be under way
@@ -53,15 +54,13 @@ class RecordedAlgorithm1(Algorithm1):
             _recorded(recorder, work)
             for work in (super().read, super().look, super().step, super().practise))
         pinned = student.device.type == 'cuda'
-        self._here = torch.zeros(pixels.shape, dtype=torch.uint8, pin_memory=pinned)
         self._reports = torch.zeros(
             _SLOTS, len(Variables._fields), dtype=torch.float64, pin_memory=pinned)
         self._slot = 0
 
     def fill(self, frame: Frame, target: Any) -> None:
         """Go on with another key frame of the same size."""
-        self._here.numpy()[...] = frame
-        self.pixels.copy_(self._here, non_blocking=True)
+        self.pixels.copy_(upload(frame, self.pixels.device))
         self._task.refill(self.target, target)
 
     def read(self) -> None:
@@ -73,12 +72,11 @@ class RecordedAlgorithm1(Algorithm1):
     def step(self) -> None:
         self._step.replay()
 
-    def fill_practice(self, frame: Frame, target: Any) -> None:
+    def fill_practice(self, pixels: Tensor, target: Any) -> None:
         assert self._practice is not None
-        pixels, own = self._practice
-        # From memory that is not pinned: the copy does not read it any more when it returns.
-        pixels.copy_(torch.from_numpy(frame))
-        self._task.refill(own, target)
+        own, own_target = self._practice
+        own.copy_(pixels)
+        self._task.refill(own_target, target)
 
     def practise(self) -> None:
         self._practise.replay()

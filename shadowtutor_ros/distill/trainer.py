@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shadowtutor_ros.cuda_graph import Recorder
 from shadowtutor_ros.distill.algorithm import Algorithm1, Variables
-from shadowtutor_ros.distill.augmentation import augmented
+from shadowtutor_ros.distill.augmentation import example_on, Warp
 from shadowtutor_ros.distill.memory import Example
 from shadowtutor_ros.distill.recording import Recordings
 from shadowtutor_ros.distill.settings import AUGMENTED, DistillSettings, NONE
@@ -138,12 +138,11 @@ class Trainer:
 
         def practise() -> None:
             example = examples[random.integers(len(examples))]
-            if settings.practice == AUGMENTED:
-                example = augmented(example, random)
             size = example.frame.shape[0], example.frame.shape[1]
-            algorithm.fill_practice(example.frame, student.task.target(
-                example.labelling, size, student.network.classes, student.device,
-                settings.emphasis))
+            warp = Warp.draw(size, random) if settings.practice == AUGMENTED else None
+            pixels, labelling = example_on(student.device, example, warp)
+            algorithm.fill_practice(pixels, student.task.target(
+                labelling, size, student.network.classes, student.device, settings.emphasis))
             algorithm.practise()
         return practise
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from shadowtutor_ros.cuda_graph import Recorder, Recording
+from shadowtutor_ros.upload import upload
 
 AUTO = 'auto'
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -49,12 +50,10 @@ def _cpu_has_bf16() -> bool:
 
 @dataclass(frozen=True)
 class _Answering:
-    """A recorded answer with its buffers: pinned ones here, the frame's over there."""
+    """A recorded answer, and the frame that it reads."""
 
-    frame_here: Tensor
     frame: Tensor
     recording: Recording[Tensor]
-    answer_here: Tensor
 
 
 class AnswerGraph:
@@ -81,24 +80,21 @@ class AnswerGraph:
             answering = self._answering
             if answering is None:
                 plain: NDArray[Any] = self._answer_to(
-                    torch.from_numpy(np.ascontiguousarray(frame)).to(self._device)
-                ).cpu().numpy()
+                    upload(frame, self._device)).cpu().numpy()
                 return plain
-            answering.frame_here.numpy()[...] = frame
-            answering.frame.copy_(answering.frame_here, non_blocking=True)
-            answering.answer_here.copy_(answering.recording.replay(), non_blocking=True)
+            # Straight from pinned memory to where it is read.
+            answering.frame.copy_(
+                torch.from_numpy(np.ascontiguousarray(frame)).pin_memory(), non_blocking=True)
+            there = answering.recording.replay()
+            here = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
+            here.copy_(there, non_blocking=True)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
             done.synchronize()
-            answer: NDArray[Any] = answering.answer_here.numpy().copy()
+            answer: NDArray[Any] = here.numpy()
             return answer
 
     def _record(self, shape: tuple[int, ...]) -> _Answering | None:
         frame = torch.zeros(shape, dtype=torch.uint8, device=self._device)
         recording = self._recorder.record(lambda: self._answer_to(frame))
-        if recording is None:
-            return None
-        answer = recording.result
-        return _Answering(
-            torch.zeros(shape, dtype=torch.uint8, pin_memory=True), frame, recording,
-            torch.zeros(answer.shape, dtype=answer.dtype, pin_memory=True))
+        return None if recording is None else _Answering(frame, recording)

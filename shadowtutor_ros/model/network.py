@@ -113,7 +113,10 @@ class StudentNet(nn.Module):
         x = self.sb5(torch.cat((x, features.sb2), 1))
         x = upsample(x, features.sb1.shape[-2:])
         x = self.sb6(torch.cat((x, features.sb1), 1))
-        if folds(x.shape, features.stem_size, self.classes):
+        # On a GPU the gradients of the many small parts of a folded head take longer than its
+        # layers do.
+        layers = x.is_cuda and torch.is_grad_enabled()
+        if not layers and folds(x.shape, features.stem_size, self.classes):
             return folded_head(x, self.out_conv1, self.out_conv2, self.out_conv3)
         x = self.out_conv1(upsample(x, features.stem_size))
         return last_layers(x, self.out_conv2, self.out_conv3)

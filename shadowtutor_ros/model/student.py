@@ -21,6 +21,7 @@ from shadowtutor_ros.model.groups import FULL, GROUPS, parameters_of, Shapes, sh
 from shadowtutor_ros.model.protocol import Network
 from shadowtutor_ros.model.table import create_network, SHADOWTUTOR
 from shadowtutor_ros.tasks.table import SEGMENTATION, task_named
+from shadowtutor_ros.upload import upload
 
 Mask = NDArray[np.uint8]
 
@@ -175,7 +176,7 @@ class Student:
     def pixels(self, frame: Frame) -> Tensor:
         """Return a BGR uint8 HxWx3 frame on the student's device; raise BadFrame."""
         self.check(frame)
-        return torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        return upload(frame, self.device)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Return uint8 HxWx3 as normalised float32 1x3xHxW."""

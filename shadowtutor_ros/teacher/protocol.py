@@ -87,11 +87,18 @@ class Labelling:
         here: NDArray[np.uint8] = self.label_map.cpu().numpy()
         return here
 
+    @cached_property
+    def largest_id(self) -> int:
+        """The largest id in the label map, -1 if that has no pixels; asked where it lies."""
+        return int(self.label_map.max()) if 0 not in self.label_map.shape else -1
+
     def class_ids_on(self, device: str | torch.device) -> Tensor:
         """Return the HxW uint8 label map on ``device``; where it lies there, it is no copy."""
         import torch
+
+        from shadowtutor_ros.upload import upload
         if isinstance(self.label_map, np.ndarray):
-            return torch.from_numpy(np.ascontiguousarray(self.label_map)).to(device)
+            return upload(self.label_map, device)
         if self.label_map.is_cuda:  # its memory is not given away before this reader is done
             self.label_map.record_stream(torch.cuda.current_stream(self.label_map.device))
         return self.label_map.to(device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from shadowtutor_ros.classes import ClassSet, COCO_NAMES
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.teacher.instances import paint, Patch
-from shadowtutor_ros.teacher.picture import picture_on, rgb
+from shadowtutor_ros.teacher.picture import rgb
 from shadowtutor_ros.teacher.protocol import (
     Labelling,
     StampedFrame,
@@ -20,6 +20,7 @@ from shadowtutor_ros.teacher.protocol import (
     TeacherUnavailable,
 )
 from shadowtutor_ros.teacher.weights import file_version, load_weights
+from shadowtutor_ros.upload import upload
 
 
 class TorchvisionTeacher:
@@ -69,7 +70,7 @@ class TorchvisionTeacher:
         """Label BGR uint8 HxWx3 frames of any sizes together."""
         with torch.inference_mode():
             outputs = self._network([
-                rgb(picture_on(self._device, stamped.frame)) for stamped in frames])
+                rgb(upload(stamped.frame, self._device)) for stamped in frames])
         return [labelling_of(output, self._categories, self._classes) for output in outputs]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from shadowtutor_ros.distill.augmentation import augmented
+from shadowtutor_ros.distill.augmentation import example_on, Warp
 from shadowtutor_ros.distill.memory import Example
 from shadowtutor_ros.teacher.protocol import Labelling
 
@@ -22,6 +23,12 @@ def example(top: int = 40, left: int = 50) -> Example:
     return Example(frame, Labelling(
         label, np.array([[left, top, left + 24, top + 16]], np.float32),
         np.array([0.9], np.float32)))
+
+
+def augmented(example: Example, random: np.random.Generator) -> Example:
+    frame, labelling = example_on(
+        torch.device('cpu'), example, Warp.draw(example.frame.shape[:2], random))
+    return Example(frame.numpy(), labelling)
 
 
 @pytest.mark.parametrize('seed', range(8))
@@ -80,3 +87,27 @@ def test_the_original_stays_and_boxes_stay_in_the_picture() -> None:
 def test_a_frame_without_objects() -> None:
     empty = Example(np.zeros((*SIZE, 3), np.uint8), Labelling(np.full(SIZE, 2, np.uint8)))
     assert augmented(empty, np.random.default_rng(0)).labelling.boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_tensors_are_warped_like_arrays(seed: int) -> None:
+    original = example()
+    original.frame[...] += np.arange(SIZE[1], dtype=np.uint8)[None, :, None] // 4
+    warp = Warp.draw(SIZE, np.random.default_rng(seed))
+    frame, labels = warp.tensors(
+        torch.from_numpy(original.frame), torch.from_numpy(original.labelling.class_ids))
+    expected, labelling = example_on(torch.device('cpu'), original, warp)
+    assert frame.dtype == labels.dtype == torch.uint8
+    assert frame.is_contiguous()
+    differ = (frame.int() - expected.int()).abs()
+    assert differ.float().mean() < 0.5  # OpenCV rounds places to a 32nd of a pixel
+    assert (differ > 8).float().mean() < 0.01
+    assert (labels.numpy() == labelling.class_ids).mean() > 0.995
+
+
+def test_without_a_warp_it_is_the_example() -> None:
+    original = example()
+    frame, labelling = example_on(torch.device('cpu'), original, None)
+    assert np.array_equal(frame.numpy(), original.frame)
+    assert np.array_equal(labelling.class_ids, original.labelling.class_ids)
+    assert np.array_equal(labelling.boxes, original.labelling.boxes)

@@ -88,6 +88,6 @@ def test_the_graph_uses_new_weights_and_sizes(precision: torch.dtype) -> None:
         student.load(weights)
         masks = [student.segment(_frame(*size)) for size in ((48, 64), (33, 57), (48, 64))]
     assert student._graph is not None
-    assert student._graph._recording is not None
+    assert student._graph._answering is not None
     for mask, size in zip(masks, ((48, 64), (33, 57), (48, 64)), strict=True):
         assert (mask == plain.segment(_frame(*size))).mean() > 0.98

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import math
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 import torch.nn.functional as F
 
+from shadowtutor_ros.tasks.segmentation.kernels import kernels_for
 from shadowtutor_ros.tasks.segmentation.upsample import upsample
+from shadowtutor_ros.upload import upload
 
 
 def pixel_weights(
@@ -30,13 +32,17 @@ def pixel_weights(
     times its own width and height on every side, clipped to the image.
     """
     height, width = size
-    weights = torch.ones(height, width, device=device)
-    for x1, y1, x2, y2 in boxes.tolist():
-        dx, dy = margin * (x2 - x1), margin * (y2 - y1)
-        left, right = max(0, math.floor(x1 - dx)), min(width, math.ceil(x2 + dx))
-        top, bottom = max(0, math.floor(y1 - dy)), min(height, math.ceil(y2 + dy))
-        weights[top:max(top, bottom), left:max(left, right)] = object_weight
-    return weights
+    x1, y1, x2, y2 = boxes.astype(np.float64).reshape(-1, 4).T
+    dx, dy = margin * (x2 - x1), margin * (y2 - y1)
+    edges = upload(np.stack([np.floor(y1 - dy), np.ceil(y2 + dy),
+                             np.floor(x1 - dx), np.ceil(x2 + dx)]).astype(np.float32), device)
+    top, bottom, left, right = edges
+    row = torch.arange(height, device=device)[:, None]
+    column = torch.arange(width, device=device)[:, None]
+    rows, columns = (row >= top) & (row < bottom), (column >= left) & (column < right)
+    # How many boxes a pixel is in: all at once, so that no device is asked for each of them.
+    inside = rows.float() @ columns.float().T
+    return torch.where(inside > 0, object_weight, 1.0)
 
 
 def distillation_loss(logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
@@ -53,7 +59,8 @@ class DistillationLoss:
     The ``distillation_loss`` of one key frame by logits at half its size.
 
     ``label`` is HxW int64 class ids, ``weights`` HxW. On a CPU, if H and W are exactly twice the
-    logits', these are upsampled a few rows at a time, which stay in its cache.
+    logits', these are upsampled a few rows at a time, which stay in its cache; on a GPU that has
+    ``triton_kernels`` they are never upsampled.
     """
 
     def __init__(self, label: Tensor, weights: Tensor) -> None:
@@ -75,10 +82,15 @@ class DistillationLoss:
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the loss of 1xCxhxw ``logits`` as a scalar that has gradients."""
         height, width = self._label.shape
+        if (logits.dtype == torch.float32
+                and (kernels := kernels_for(logits, self._label.shape)) is not None):
+            loss: Tensor = _LossOfKernels.apply(  # type: ignore[no-untyped-call]
+                logits, self._label, self._weights, kernels)
+            return loss
         small = (1, logits.shape[1], height // 2, width // 2)
         if (self._phases is not None and logits.shape == small
                 and logits.dtype == self._weights.dtype == torch.float32):
-            loss: Tensor = _UpsampledLoss.apply(  # type: ignore[no-untyped-call]
+            loss = _UpsampledLoss.apply(  # type: ignore[no-untyped-call]
                 logits, *self._phases)
             return loss
         return distillation_loss(
@@ -126,6 +138,24 @@ class _UpsampledLoss(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
         gradient, = ctx.saved_tensors
         return gradient * scale, None, None
+
+
+class _LossOfKernels(torch.autograd.Function):
+    """The same on a GPU."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, label: Tensor, weights: Tensor, kernels: ModuleType,
+    ) -> Tensor:
+        loss, gradient = kernels.loss_of(logits, label, weights)
+        ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None, None]:
+        gradient, = ctx.saved_tensors
+        return gradient * scale, None, None, None
 
 
 def _between(x: Tensor, axis: int) -> Tensor:

@@ -50,9 +50,8 @@ class Segmentation:
         """Return the label map on ``device``; raise BadLabelling for another size or class."""
         if (shape := tuple(labelling.label_map.shape)) != size:
             raise BadLabelling(f'label has size {shape}, the frame {size}')
-        # Looked at where it lies: whoever has it on the host waits for no GPU.
-        if 0 not in size and (largest := int(labelling.label_map.max())) >= classes:
-            raise BadLabelling(f'label has class id {largest}, '
+        if labelling.largest_id >= classes:
+            raise BadLabelling(f'label has class id {labelling.largest_id}, '
                                f'the student only 0 to {classes - 1}')
         label = labelling.class_ids_on(device).long()
         return LabelMap(label, classes, labelling.boxes, emphasis)

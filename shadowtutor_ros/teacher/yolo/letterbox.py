@@ -14,7 +14,8 @@ from torch import Tensor
 
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.teacher.instances import Patch
-from shadowtutor_ros.teacher.picture import picture_on, rgb
+from shadowtutor_ros.teacher.picture import rgb
+from shadowtutor_ros.upload import upload
 
 _STRIDE = 32  # the network's coarsest level
 _MASK_STRIDE = 4  # of the prototypes
@@ -50,7 +51,7 @@ class Letterbox:
     def picture(self, frame: Frame, device: torch.device) -> Tensor:
         """Return the input 3xHxW, RGB 0-1 float32, of a BGR uint8 frame, on ``device``."""
         return (self.picture_here(frame) if device.type == 'cpu'
-                else self.picture_there(picture_on(device, frame)))
+                else self.picture_there(upload(frame, device)))
 
     def picture_here(self, frame: Frame) -> Tensor:
         """Return the input that OpenCV makes: on a CPU nothing is faster."""

@@ -24,7 +24,8 @@ def tiny() -> SegmentationModel:
         torch.manual_seed(0)
         head = Segment()
         head.nc, head.nm, head.na, head.no = _CLASSES, _MASKS, 1, 5 + _CLASSES + _MASKS
-        head.anchors, head.stride = torch.full((3, 1, 2), 2.0), torch.tensor([8.0, 16.0, 32.0])
+        head.register_buffer('anchors', torch.full((3, 1, 2), 2.0))  # as files have it
+        head.stride = torch.tensor([8.0, 16.0, 32.0])
         head.m = nn.ModuleList([nn.Conv2d(16, head.no, 1) for _ in range(3)])
         head.proto = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(16, _MASKS, 3, 1, 1))
         head.f = [0, 1, 2]
