@@ -86,6 +86,7 @@ class Place:
     frames: int | None
     checkpoint: Path | None
     classes: str
+    device: str
 
 
 def clips_of(folder: Path) -> list[Path]:
@@ -100,8 +101,8 @@ def run(place: Place, job: Job) -> Row:
     """Evaluate one run, or read it if it was."""
     classes = ClassSet.load(config_file(place.classes, 'classes'))
     info = StudentInfo(classes.names, classes.colours)
-    first = (Student.random(info, job.seed) if place.checkpoint is None
-             else load_checkpoint(place.checkpoint, info))
+    first = (Student.random(info, job.seed, place.device) if place.checkpoint is None
+             else load_checkpoint(place.checkpoint, info, place.device))
     clip = Clip(job.clip, place.frames)
     (setting,) = load_settings([job.setting])
     out = place.out / f'seed-{job.seed}' / setting.name / job.clip.stem
@@ -212,6 +213,7 @@ def main() -> None:
     parser.add_argument('--checkpoint', type=Path, metavar='FILE',
                         help='first student; default: random weights')
     parser.add_argument('--classes', default='lvs8')
+    parser.add_argument('--device', default='cpu', help="torch's; results differ by rounding")
     parser.add_argument('--processes', type=int, default=os.cpu_count() or 1, metavar='N')
     parser.add_argument('--out', type=Path, default=Path('accuracy_out'), metavar='FOLDER')
     parser.add_argument('--json', type=Path, metavar='FILE')
@@ -227,7 +229,7 @@ def main() -> None:
     jobs = [Job(clip, setting, int(seed)) for setting in arguments.settings.split(',')
             for seed in arguments.seeds.split(',') for clip in clips]
     place = Place(arguments.labels, arguments.out, arguments.frames, arguments.checkpoint,
-                  arguments.classes)
+                  arguments.classes, arguments.device)
     rows = measure(place, jobs, arguments.processes)
     print(table(rows))
     if arguments.json is not None:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 def upload(array: NDArray[Any], device: str | torch.device) -> Tensor:
     """
-    Return ``array`` on ``device``: on a CPU the same memory, to a GPU a copy that nobody waits for.
+    Return ``array`` on ``device``: on a CPU the same memory, on a GPU a copy.
 
-    The array may be changed as soon as this returns.
+    Nobody waits for the GPU, and the array may be changed as soon as this returns.
     """
     here = torch.from_numpy(np.ascontiguousarray(array))
     if torch.device(device).type == 'cuda':

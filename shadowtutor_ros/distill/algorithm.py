@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from shadowtutor_ros.distill.state import TrainingState
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Student
 

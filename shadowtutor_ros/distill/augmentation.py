@@ -65,7 +65,7 @@ class Warp:
     def _sources(self, axis: int, length: int, device: torch.device) -> Tensor:
         """Return where the pixels along x (0) or y (1) were, from -1 for the first to 1."""
         places = torch.arange(length, device=device)
-        places = (places - self.matrix[axis, 2]) / self.matrix[axis, axis]
+        places = (places - float(self.matrix[axis, 2])) / float(self.matrix[axis, axis])
         return (places * (2 / max(1, length - 1)) - 1).float()
 
 
@@ -73,7 +73,8 @@ def example_on(device: torch.device, example: Example, warp: Warp | None) -> tup
         Tensor, Labelling]:
     """Return the HxWx3 uint8 frame and the labelling of ``example``, warped, on ``device``."""
     frame, known = example.frame, example.labelling
-    boxes = known.boxes if warp is None else warp.boxes(known.boxes, frame.shape[:2])
+    size = frame.shape[0], frame.shape[1]
+    boxes = known.boxes if warp is None else warp.boxes(known.boxes, size)
     if device.type == 'cpu':
         labels = known.class_ids
         if warp is not None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import lzma
 import math
 import zlib
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from shadowtutor_ros.wire.dct import Array, from_planes, to_planes
 from shadowtutor_ros.wire.errors import CorruptUpdate, NonFiniteUpdate
+from shadowtutor_ros.wire.packing import ByBytes, ByPlanes, LARGEST
 from shadowtutor_ros.wire.weights import check_crc, check_specs, EncodedWeights, TensorSpec
 
 DELTA = 'delta'  # of weights
@@ -28,10 +28,8 @@ COARSE_DCT = 2.0
 # few bytes and save more of them in large ones than equal steps would.
 _SIZE = 2**16
 _FINER = 0.75
-_PEAK = 127
 _INT8 = np.dtype(np.int8)
-# No container: the layout is known and the payload has its own checksum.
-_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 6, 'dict_size': 1 << 20, 'pb': 0}]
+_PACKINGS: Mapping[str, type[ByBytes | ByPlanes]] = {DELTA: ByBytes, DELTA_DCT: ByPlanes}
 
 
 def encode_delta(
@@ -63,14 +61,14 @@ def encode_delta(
         wanted = fresh + residual[name] if fresh.any() and name in residual else fresh
         values = to_planes(wanted) if encoding == DELTA_DCT else wanted.ravel()
         scale = _scale(values, step)
-        steps.append(np.rint(values / (scale or 1.0)).clip(-_PEAK, _PEAK))
+        steps.append(np.rint(values / (scale or 1.0)).clip(-LARGEST, LARGEST))
         specs.append(TensorSpec(
             name, tuple(tensor.shape), _INT8.name, scale or 1.0, offset, fresh.size))
         offset += fresh.size
     if density < 1.0:
         _keep_largest(steps, [spec.scale for spec in specs], density)
     numbers = np.concatenate(steps).astype(_INT8)
-    payload = lzma.compress(numbers.tobytes(), lzma.FORMAT_RAW, filters=_FILTERS)
+    payload = _PACKINGS[encoding].pack(numbers)
     return EncodedWeights(encoding, tuple(specs), payload, zlib.crc32(payload))
 
 
@@ -84,7 +82,7 @@ def decode_delta(weights: EncodedWeights, base: Mapping[str, Tensor]) -> dict[st
     check_crc(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in base.items()}
     size = check_specs(weights.tensors, _INT8, shapes)
-    numbers = np.frombuffer(_decompress(weights.payload, size), _INT8)
+    numbers = _PACKINGS[weights.encoding].unpack(weights.payload, size)
     decoded: dict[str, Tensor] = {}
     for spec in weights.tensors:
         if not (math.isfinite(spec.scale) and spec.scale > 0):
@@ -113,7 +111,8 @@ def _scale(wanted: Array, step: float) -> float:
     if not wanted.size:
         return 0.0
     rms = math.sqrt(np.square(wanted, dtype=np.float64).mean())
-    scale = max(step * (wanted.size / _SIZE) ** _FINER * rms, float(np.abs(wanted).max()) / _PEAK)
+    scale = max(step * (wanted.size / _SIZE) ** _FINER * rms,
+                float(np.abs(wanted).max()) / LARGEST)
     return float(np.float32(scale))
 
 
@@ -125,18 +124,3 @@ def _keep_largest(steps: list[Array], scales: list[float], density: float) -> No
         limit = np.partition(sizes, dropped)[dropped]
         for part, scale in zip(steps, scales):
             part[np.abs(part) * scale < limit] = 0.0
-
-
-def _decompress(payload: bytes, size: int) -> bytes:
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-    try:
-        # One byte more than expected, so that too long a payload shows without unpacking it all.
-        data = decompressor.decompress(payload, size + 1)
-    except (lzma.LZMAError, EOFError) as error:
-        raise CorruptUpdate(f'payload of {len(payload)} bytes: {error}') from error
-    if len(data) != size:
-        raise CorruptUpdate(f'expected {size} differences, got '
-                            f'{len(data) if len(data) < size else "more"}')
-    return data
-
-

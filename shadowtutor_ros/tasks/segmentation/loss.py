@@ -82,19 +82,20 @@ class DistillationLoss:
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the loss of 1xCxhxw ``logits`` as a scalar that has gradients."""
         height, width = self._label.shape
+        loss: Tensor
+        small = (1, logits.shape[1], height // 2, width // 2)
         if (logits.dtype == torch.float32
                 and (kernels := kernels_for(logits, self._label.shape)) is not None):
-            loss: Tensor = _LossOfKernels.apply(  # type: ignore[no-untyped-call]
+            loss = _LossOfKernels.apply(  # type: ignore[no-untyped-call]
                 logits, self._label, self._weights, kernels)
-            return loss
-        small = (1, logits.shape[1], height // 2, width // 2)
-        if (self._phases is not None and logits.shape == small
+        elif (self._phases is not None and logits.shape == small
                 and logits.dtype == self._weights.dtype == torch.float32):
             loss = _UpsampledLoss.apply(  # type: ignore[no-untyped-call]
                 logits, *self._phases)
-            return loss
-        return distillation_loss(
-            upsample(logits, (height, width)), self._label[None], self._weights)
+        else:
+            loss = distillation_loss(
+                upsample(logits, (height, width)), self._label[None], self._weights)
+        return loss
 
 
 _LEAST_EXPONENT = -60.0  # exp() of less is lost beside 1, and slow: a denormal number
@@ -147,6 +148,7 @@ class _LossOfKernels(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, label: Tensor, weights: Tensor, kernels: ModuleType,
     ) -> Tensor:
+        loss: Tensor
         loss, gradient = kernels.loss_of(logits, label, weights)
         ctx.save_for_backward(gradient)
         return loss

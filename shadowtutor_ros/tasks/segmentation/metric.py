@@ -22,9 +22,10 @@ def class_iou(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
         raise ValueError(f'prediction has shape {tuple(prediction.shape)}, '
                          f'the label {tuple(label.shape)}')
     if (kernels := kernels_on(label.device)) is not None:
-        hits, ours, theirs = kernels.counts_of(
-            prediction.contiguous(), label.contiguous(), classes).double()
-        return hits / (ours + theirs - hits)
+        counts: Tensor = kernels.counts_of(
+            prediction.contiguous(), label.contiguous(), classes)
+        both, ours, theirs = counts.double().unbind()
+        return both / (ours + theirs - both)
     pairs = label.flatten().long() * classes + prediction.flatten().long()
     confusion = _counts(pairs, classes * classes).view(classes, classes)
     hits = confusion.diagonal().double()
