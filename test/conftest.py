@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Iterator
+import os
 from pathlib import Path
 import subprocess
 
@@ -14,6 +15,9 @@ from shadowtutor_ros.harness import processes
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.share import config_file
+
+if not torch.cuda.is_available():
+    os.environ['TRITON_INTERPRET'] = '1'  # before the first import of Triton
 
 # How long an example takes is the machine's affair; a test is the same every time.
 settings.register_profile(
