@@ -8,7 +8,8 @@ Times in milliseconds, medians, from and to host memory:
   as torch.cuda.set_sync_debug_mode counts them.
 - ``partial_step``, ``full_step``: a distillation step, as the difference of lessons of 16 and of 8
   steps divided by 8, so that it is the same for who waits for each step and who looks late.
-- ``key_frame``: with 0, 8 and 16 steps through the whole tutor, by part.
+- ``key_frame``: with 0, 8 and 16 steps through the whole tutor, by part; ``recipe``: with 16 as
+  the defaults have them, every second one practice, in all layers.
 - ``profile``: one key frame of 8 steps: what torch.profiler sees of launches, copies and waits,
   and the host waits of the lesson alone.
 - ``teacher``: one frame, and batches, per frame.
@@ -170,8 +171,11 @@ def steps(stage: Stage, group: str) -> dict[str, Any]:
 def key_frames(stage: Stage) -> dict[str, Any]:
     """Measure whole key frames at the tutor."""
     found = {}
-    for count in (0, SHORT, LONG):
-        tutor = Tutor(stage.cast.teacher, stage.cast.first, TutorSettings(_lesson(PARTIAL, count)))
+    lessons = {f'{count} steps': _lesson(PARTIAL, count) for count in (0, SHORT, LONG)}
+    lessons['recipe'] = replace(
+        DistillSettings(), threshold=OUT_OF_REACH, max_updates=LONG, cold_start_updates=LONG)
+    for name, settings in lessons.items():
+        tutor = Tutor(stage.cast.teacher, stage.cast.first, TutorSettings(settings))
         robot = _Robot(tutor, stage.frame)
         robot.send()  # records what is recorded
         robot.send()
@@ -182,7 +186,7 @@ def key_frames(stage: Stage) -> dict[str, Any]:
             times.append(time.perf_counter() - started)
         rest = [whole - update.teacher_time - update.training_time
                 for whole, update in zip(times, updates)]
-        found[f'{count} steps'] = {
+        found[name] = {
             'turnaround_ms': _ms(times), 'teacher_ms': _ms([u.teacher_time for u in updates]),
             'training_ms': _ms([u.training_time for u in updates]), 'rest_ms': _ms(rest),
             'steps': updates[-1].steps}
@@ -201,15 +205,22 @@ def profile(stage: Stage) -> dict[str, Any]:
     trainer.train(stage.frame, stage.labelling)
     with counted_waits(stage.device) as of_lesson:
         trainer.train(stage.frame, stage.labelling)
+    whole = calls_seen(stage.device, robot.send)
+    lesson = calls_seen(stage.device, lambda: trainer.train(stage.frame, stage.labelling))
+    return {'host_waits': len(waits), 'host_waits_of_the_lesson': len(of_lesson),
+            'waits': dict(Counter(waits)), **whole,
+            'kernels_of_the_lesson': lesson['kernels'] + lesson['device_copies']}
+
+
+def calls_seen(device: torch.device, work: Callable[[], object]) -> dict[str, int]:
+    """Do ``work`` and count what torch.profiler sees of it."""
     activities = [torch.profiler.ProfilerActivity.CPU]
-    if stage.device.type == 'cuda':
+    if device.type == 'cuda':
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     with torch.profiler.profile(activities=activities) as profiler:
-        robot.send()
-    return {'host_waits': len(waits), 'host_waits_of_the_lesson': len(of_lesson),
-            'waits': dict(Counter(waits)), **calls_of(
-                (event.name, event.device_type != torch.autograd.DeviceType.CPU)
-                for event in profiler.events())}
+        work()
+    return calls_of((event.name, event.device_type != torch.autograd.DeviceType.CPU)
+                    for event in profiler.events())
 
 
 def calls_of(events: Iterable[tuple[str, bool]]) -> dict[str, int]:
