@@ -80,8 +80,8 @@ class Algorithm1:
             self._input = network.front(x) if self.group == PARTIAL else x
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        # With torch 2.13 gradients through the whole network in channels_last corrupted the heap
-        # on some CPUs.
+        # In channels_last the gradient of a strided 1x1 kernel of few inputs corrupts the heap on
+        # CPUs with AVX-512 (torch 2.13).
         plain = self.group == FULL and self._student.device.type == 'cpu'
         return self._student.normalise(pixels).contiguous(
             memory_format=torch.contiguous_format if plain else torch.channels_last)

@@ -93,6 +93,10 @@ class Pretraining:
         # A long clip counts more than a short one, but not as much more as it is longer.
         shares = np.sqrt([len(footage.samples) for footage in trained])
         self._shares = shares / shares.sum()
+        if student.device.type == 'cpu':
+            # Kernels in channels_last would have all convolutions compute so, whatever the input's
+            # layout. The gradient of a strided 1x1 kernel then corrupts the heap on AVX-512.
+            student.network.to(memory_format=torch.contiguous_format)
         self._optimizer = torch.optim.AdamW(
             student.network.parameters(), settings.learning_rate,
             weight_decay=settings.weight_decay)
@@ -149,7 +153,6 @@ class Pretraining:
             target = student.task.target(
                 labelling, (frame.shape[0], frame.shape[1]), student.network.classes,
                 student.device, settings.emphasis)
-            # Not channels_last: with it torch's gradients of the whole network can crash a CPU.
             x = student.prepare(frame).contiguous()
             loss = student.task.loss(student.network.back(student.network.front(x)), target)
             (loss / settings.batch).backward()  # type: ignore[no-untyped-call]

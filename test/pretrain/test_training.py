@@ -81,6 +81,25 @@ def test_an_interrupted_training_goes_on_to_the_same_student(
     assert (tmp_path / 'parts').read_bytes() == (tmp_path / 'whole').read_bytes()
 
 
+def test_on_a_cpu_no_convolution_computes_in_channels_last(
+    parts: Sequence[Sequence[Footage]], info: StudentInfo, tmp_path: Path,
+) -> None:
+    """Its gradients corrupt the heap where there is AVX-512."""
+    student, plain = Student.random(info, 0), []
+
+    def note(_: object, __: object, output: torch.Tensor) -> None:
+        if torch.is_grad_enabled():
+            plain.append(output.is_contiguous())
+
+    for module in student.network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(note)
+    Pretraining(student, *parts, replace(SETTINGS, steps=1), tmp_path / 'a').run(
+        lambda *_: None, lambda *_: None)
+    assert len(plain) > 30
+    assert all(plain)
+
+
 def test_another_trainings_state_is_not_taken(
     parts: Sequence[Sequence[Footage]], info: StudentInfo, tmp_path: Path,
 ) -> None:
