@@ -44,7 +44,7 @@ class Labeller:
         answers: list[Labelling | Exception] = []
         for stamped in frames:
             try:
-                answers.append(self._teacher.label(stamped.frame, stamped.stamp))
+                answers.append(_checked(self._teacher.label(stamped.frame, stamped.stamp)))
             except Exception as error:  # of one frame, which must not cost the others theirs
                 if is_broken(error):
                     return answers + [error] * (len(frames) - len(answers))
@@ -59,4 +59,11 @@ def _label_together(
     if len(labellings) != len(frames):
         raise TeacherError(f'label_many: expected {len(frames)} labellings, one of each frame, '
                            f'got {len(labellings)}')
-    return labellings
+    return [_checked(labelling) for labelling in labellings]
+
+
+def _checked(labelling: Labelling) -> Labelling:
+    """Refuse what is none: a teacher may be anybody's code, and a robot waits for the answer."""
+    if not isinstance(labelling, Labelling):
+        raise TeacherError(f'expected a Labelling, got {type(labelling).__name__}')
+    return labelling

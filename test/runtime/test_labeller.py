@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,3 +113,18 @@ def test_a_batch_with_too_few_answers_is_asked_one_by_one(
     with caplog.at_level(logging.WARNING):
         assert answers_of(Forgetful({})) == [0, 1, 2, 3]
     assert 'expected 4 labellings, one of each frame, got 3' in caplog.text
+
+
+class Silent(Together):
+    """Forgets to return some of its answers."""
+
+    def _label(self, frame: np.ndarray) -> Labelling:
+        nothing: Any = None
+        return nothing if frame[0, 0, 0] == 1 else super()._label(frame)
+
+
+def test_an_answer_that_is_no_labelling_is_that_frames_error() -> None:
+    zero, one, two, three = answers_of(Silent({}))
+    assert (zero, two, three) == (0, 2, 3)
+    assert isinstance(one, TeacherError)
+    assert str(one) == 'expected a Labelling, got NoneType'
