@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 import threading
@@ -91,8 +92,8 @@ class Pipeline(Generic[T]):
             jobs = [self._decoded.popleft() for _ in range(min(self._batch, len(self._decoded)))]
         if not jobs:  # they were labelled with others
             return
-        self._share_threads()
-        labelled = self._stages.label(jobs)
+        with self._part_of_threads():
+            labelled = self._stages.label(jobs)
         with self._lock:
             self._unlabelled -= len(jobs)
         for job in jobs:
@@ -103,10 +104,9 @@ class Pipeline(Generic[T]):
         self.pull()
 
     def _teach(self, job: T) -> None:
-        self._share_threads()
         desk = self._desks.get()
         try:
-            with desk.apart():
+            with self._part_of_threads(), desk.apart():
                 self._stages.teach(job, desk)
         finally:
             self._desks.put(desk)
@@ -118,7 +118,15 @@ class Pipeline(Generic[T]):
         self._stages.done(job)
         self.pull()
 
-    def _share_threads(self) -> None:
+    @contextmanager
+    def _part_of_threads(self) -> Iterator[None]:
         """Let this thread use its part of torch's threads: barriers among more cost time."""
-        if self._on_cpu:
-            torch.set_num_threads(max(1, round(self._threads / max(1, self._under_way))))
+        if not self._on_cpu:
+            yield
+            return
+        torch.set_num_threads(max(1, round(self._threads / max(1, self._under_way))))
+        try:
+            yield
+        finally:
+            # Threads that are made later begin with what any thread set last.
+            torch.set_num_threads(self._threads)

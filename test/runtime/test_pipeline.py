@@ -148,3 +148,14 @@ def test_who_is_alone_has_all_threads_and_who_is_not_has_a_part() -> None:
     assert tutor.threads['b'] in (1, 2)
     assert torch.get_num_threads() == 4  # of this thread
     let_go(*items[1:])
+
+
+def test_threads_that_are_made_later_have_as_many_as_before() -> None:
+    tutor, items = Tutor(2, 2), [Item('a'), Item('b')]
+    tutor.put(*items)
+    tutor.may_label.set()
+    for item in items:
+        assert item.at_desk.wait(TIMEOUT)
+    let_go(*items)
+    with ThreadPoolExecutor(1) as later:  # as when a node is configured again
+        assert later.submit(torch.get_num_threads).result(TIMEOUT) == 4
