@@ -266,8 +266,10 @@ class Stream:
             except _SceneChanged:
                 trainer.state.copy_(self._state)
                 self._leave(_SCENE)
-        start = library.best(self.stream_id, self._given.tensors, trainer, frame, labelling)
-        trainer.state.copy_(self._state)
+        try:
+            start = library.best(self.stream_id, self._given.tensors, trainer, frame, labelling)
+        finally:  # the trainer's student is another one
+            trainer.state.copy_(self._state)
         if start is None:
             return trainer.train(frame, labelling, on_step, allowed, memory)
         self.started_from, self.gained = start.id, start.gain

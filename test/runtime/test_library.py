@@ -321,3 +321,16 @@ def test_without_a_library_nothing_is_compared(
     assert robot.loop.counters.failures == 0
     stream, = robot.tutor.report().streams
     assert (stream.library_id, stream.library_gain) == ('', 0.0)
+
+
+def test_a_comparison_that_fails_leaves_the_stream_its_own_student(
+    trip: Callable[..., Trip],
+) -> None:
+    robot = trip()
+    stream = robot.tutor._streams['a']
+    before = stream._state.on_host(FULL)
+    stream._library.note('b', {name: tensor + 1 for name, tensor in before.items()})
+    stream._library.note('c', {name: tensor.new_zeros(0) for name, tensor in before.items()})
+    with pytest.raises(RuntimeError, match='size'):
+        robot.go(range(5))
+    assert_same_weights(before, stream._state.on_host(FULL))
