@@ -205,6 +205,8 @@ class Stream:
             self._memory.add(Example(frame, labelling), trainer.settings.replay)
             trained = time.monotonic()
             group = self._group_for(base, lesson.group)
+            if group == FULL:  # its front is rounded on the way
+                self.base_version = self.version
             draft, metric = self._draft(trainer, group, base, lesson)
         finally:
             self._state.copy_(trainer.state)

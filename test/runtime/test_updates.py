@@ -25,7 +25,7 @@ from shadowtutor_ros.runtime.link import LinkFailure, LocalLink, Reply
 from shadowtutor_ros.runtime.tutor import TutorSettings
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
-from shadowtutor_ros.wire.update import StudentUpdate
+from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
 
 def flip_a_byte(update: StudentUpdate) -> Reply:
@@ -106,3 +106,22 @@ def test_tutor_and_robot_stay_bit_identical_whatever_is_lost(
             assert_same_weights(weights_of(loop.student), weights_of(stream._state))
     assert loop.counters.failures > 0
     assert loop.counters.updates_applied > 3
+
+
+def test_a_robot_of_before_a_rounded_student_gets_that_too(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    """A whole student in fp16 has another front than the one whose differences came before."""
+    tutor = make_tutor(scene, classes, info, TutorSettings(
+        DistillSettings.plain(max_updates=2, cold_start_updates=2, cold_start_key_frames=1)))
+    link = LocalLink(tutor)
+    loop = make_loop(tutor, link)
+    run(loop, scene, range(12))
+    assert loop.version > 1
+    stranger = make_loop(tutor, link)
+    stranger.session_id = NO_SESSION
+    run(stranger, scene, range(12, 14))
+    assert stranger.counters.updates_applied == 1
+    run(loop, scene, range(15, 27))
+    assert loop.version > stranger.version
+    assert_same_weights(weights_of(loop.student), weights_of(tutor._streams['test']._state))
