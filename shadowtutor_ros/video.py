@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+import struct
 from types import TracebackType
 from typing import Protocol
 
@@ -151,7 +152,11 @@ class FrameReader:
 
 
 class VideoWriter:
-    """Writes BGR frames of one size as MPEG-4 video, which every OpenCV build can."""
+    """
+    Writes BGR frames of one size as MPEG-4 video, which every OpenCV build can.
+
+    Used as a context manager: its end raises VideoError when the file is not whole.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path = path
@@ -173,10 +178,25 @@ class VideoWriter:
     ) -> None:
         if self._writer is not None:
             self._writer.release()
+            if error is None and not _is_whole_mp4(self.path):
+                raise VideoError(f'{self.path.name}: could not be written whole; '
+                                 'is the disk full?')
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
         writer = cv2.VideoWriter(
             str(self.path), cv2.VideoWriter.fourcc(*'mp4v'), self._fps, (width, height))
         if not writer.isOpened():
-            raise VideoError(f'{self.path}: cannot be written as MPEG-4 video')
+            raise VideoError(f'{self.path.name}: cannot be written as MPEG-4 video')
         return writer
+
+
+def _is_whole_mp4(path: Path) -> bool:
+    """Say whether a file's boxes have an index among them and end where it ends."""
+    size, at, kinds = path.stat().st_size, 0, set()
+    with path.open('rb') as file:  # OpenCV does not say when a write fails
+        while at + 8 <= size:
+            file.seek(at)
+            length, kind, long = struct.unpack('>I4sQ', file.read(16).ljust(16, b'\0'))
+            kinds.add(kind)
+            at += max(8, long if length == 1 else length)
+    return at == size and b'moov' in kinds

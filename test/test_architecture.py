@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 LAYERS = (
     ('errors', 'overlay', 'share'),
     ('classes', 'cuda_graph', 'dds', 'frame', 'image_header', 'playback', 'schedule',
-     'snapshot', 'transfer', 'upload'),
+     'snapshot', 'transfer', 'upload', 'whole_file'),
     ('teacher', 'video'),
     ('assets', 'launching', 'tasks'),
     ('model',),

@@ -49,7 +49,7 @@ def export_bag(
     found = _mask_topic(Bag(path), mask_topic, source.topic)
     masks = _Masks(Bag(path), found, set(source.stamps)) if found else None
     painted = 0
-    with new_output(out), _sink(out, source.fps) as write:
+    with new_output(out) as part, _sink(part, source.fps) as write:
         for index, (stamp, frame) in enumerate(zip(source.stamps, source)):
             mask = masks.take(stamp) if masks else None
             if mask is None:
@@ -104,7 +104,7 @@ def _sink(out: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
     if out.suffix == '.mp4':
         # MPEG-4 counts time in at most 65535 parts: measured rates have too many digits.
         with VideoWriter(out, round(fps, 2)) as writer:
-            yield _OneSize(out, writer.write)
+            yield _OneSize(out.name, writer.write)
     else:
         out.mkdir()
         yield _Pictures(out)
@@ -113,15 +113,15 @@ def _sink(out: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
 class _OneSize:
     """Refuses frames of another size than the first: a video would drop them silently."""
 
-    def __init__(self, path: Path, write: Callable[[Frame], None]) -> None:
-        self._path = path
+    def __init__(self, name: str, write: Callable[[Frame], None]) -> None:
+        self._name = name
         self._write = write
         self._shape: tuple[int, ...] | None = None
 
     def __call__(self, frame: Frame) -> None:
         self._shape = self._shape or frame.shape
         if frame.shape != self._shape:
-            raise BagError(f'{self._path}: expected frames of one size, {self._shape[:2]}, '
+            raise BagError(f'{self._name}: expected frames of one size, {self._shape[:2]}, '
                            f'got {frame.shape[:2]}')
         self._write(frame)
 
@@ -134,7 +134,6 @@ class _Pictures:
         self._count = 0
 
     def __call__(self, frame: Frame) -> None:
-        path = self._folder / f'{self._count:06}.png'
-        if not cv2.imwrite(str(path), frame):
-            raise BagError(f'{path}: cannot be written')
+        png = cv2.imencode('.png', frame)[1].tobytes()
+        (self._folder / f'{self._count:06}.png').write_bytes(png)
         self._count += 1

@@ -61,12 +61,12 @@ def write_bag(
     ``labels`` are uint8 HxW class ids below ``class_count``, one map per frame. ``compressed``
     writes JPEG. The camera_info has the frames' size; its calibration is a guess, a pinhole
     without distortion whose focal length is the width. Raise BagError, leaving nothing, when
-    the output exists or a label map does not fit.
+    the output exists or cannot be written or a label map does not fit.
     """
     label_maps = None if labels is None else iter(labels)
     count = 0
-    with new_output(path), Writer(
-            path, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP) as writer:
+    with new_output(path) as part, Writer(
+            part, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP) as writer:
         recorder = _Recorder(writer, frame_id)
         for frame in frames:
             recorder.stamp = start + round(count * 1e9 / fps)

@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from shadowtutor_ros.model.first_student import first_student
     from shadowtutor_ros.share import config_file
     from shadowtutor_ros.video import VideoError
+    from shadowtutor_ros.whole_file import make_folder
 
     torch.set_num_threads(arguments.threads)
     classes = ClassSet.load(config_file(arguments.classes, 'classes'))
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise VideoError('expected videos of different names, got '
                          + ', '.join(str(clip.path) for clip in clips))
     device = pick_device(arguments.device)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     results = evaluate(Evaluation(
         clips, settings, classes,
         lambda setting: first_student(

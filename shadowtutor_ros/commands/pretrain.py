@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from shadowtutor_ros.pretrain.footage import hold_out
     from shadowtutor_ros.pretrain.training import PretrainError, Pretraining, PretrainSettings
     from shadowtutor_ros.share import config_file
+    from shadowtutor_ros.whole_file import make_folder
 
     if arguments.out.suffix != '.safetensors':
         raise PretrainError(f'--out: expected a .safetensors file, got {arguments.out}')
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     trained, held_out = hold_out(_footage(arguments, classes, device), arguments.hold_out)
     print(f'{sum(len(each.samples) for each in trained)} pictures of {len(trained)} clips to '
           f'train on; held out: {", ".join(each.name for each in held_out)}')
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out.parent)
     training = Pretraining(
         first_student(arguments.checkpoint, classes, arguments.seed, device), trained, held_out,
         PretrainSettings(steps=arguments.steps, batch=arguments.batch,

@@ -31,10 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the sweep, write ``sweep.json`` and print the table."""
     from shadowtutor_ros.evaluation.sweep import run_sweep, SweepSettings
+    from shadowtutor_ros.whole_file import make_folder
 
     # Ended from outside, it must still take its namespaces down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     sweep = run_sweep(SweepSettings(
         arguments.video, arguments.labels, arguments.out, arguments.mbps, arguments.frames,
         arguments.naive_frames, arguments.classes), lambda line: print(line, flush=True))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.whole_file import replace_file
 
 Colours = Sequence[tuple[int, int, int]]
 
@@ -53,5 +55,7 @@ def plot_miou(
              xlim=(-1, len(miou)), ylim=(0, 100))
     axes.grid(alpha=0.3)
     figure.legend(loc='outside lower center', ncols=3)
-    figure.savefig(path, dpi=120)
+    png = BytesIO()
+    figure.savefig(png, dpi=120)
     pyplot.close(figure)
+    replace_file(path, png.getvalue())

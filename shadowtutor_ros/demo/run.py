@@ -27,6 +27,7 @@ from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.video import VideoWriter
+from shadowtutor_ros.whole_file import make_folder, replace_file, whole
 
 _CLASSES = 'lvs8'
 _SEED = 0
@@ -51,9 +52,9 @@ def run_demo(settings: DemoSettings) -> Summary:
     """
     Run the demo and write ``summary.json``, ``overlay.mp4``, ``frame.png`` and ``miou.png``.
 
-    Raise TrialError, ProcessDied, AssetError, TeacherError or VideoError.
+    Raise TrialError, ProcessDied, AssetError, TeacherError, VideoError or CannotWrite.
     """
-    settings.out.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.out)
     video = settings.video or clip()
     weights = settings.weights or teacher_weights()
     classes = ClassSet.load(config_file(_CLASSES, 'classes'))
@@ -106,7 +107,7 @@ def _watch(
     """Run the nodes; return every frame's mIoU and write the side-by-side video."""
     miou: list[float] = []
     frames = iter(labelled.clip)
-    with VideoWriter(out / 'overlay.mp4', trial.fps) as writer, \
+    with whole(out / 'overlay.mp4') as part, VideoWriter(part, trial.fps) as writer, \
             tqdm(total=labelled.count, desc='student over DDS', unit='frame') as bar:
 
         def on_mask(index: int, mask: NDArray[np.uint8], key_frames: int) -> None:
@@ -116,7 +117,7 @@ def _watch(
                 f'frame {index}', 'teacher', f'student, mIoU {100 * miou[-1]:.0f} %'))
             writer.write(picture)
             if index == labelled.count * 3 // 4:
-                cv2.imwrite(str(out / 'frame.png'), picture)
+                replace_file(out / 'frame.png', cv2.imencode('.png', picture)[1].tobytes())
             bar.update()
             bar.set_postfix_str(f'mIoU {100 * np.mean(miou):.1f} %, '
                                 f'key frames {100 * key_frames / len(miou):.1f} %', refresh=False)

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-import json
 from pathlib import Path
+
+from shadowtutor_ros.whole_file import replace_json
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Summary:
 
     def write(self, path: Path) -> None:
         """Write all fields as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + '\n')
+        replace_json(path, asdict(self))
 
     def table(self) -> str:
         """Return the figures as aligned lines."""

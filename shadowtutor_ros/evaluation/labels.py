@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 import hashlib
+import logging
 import math
-import os
 from pathlib import Path
 import statistics
 import time
@@ -19,10 +19,13 @@ from shadowtutor_ros.assets import cache_folder
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.teacher.labels import LabelsTeacher
+from shadowtutor_ros.teacher.labels import LabelsTeacher, read_label_map
 from shadowtutor_ros.teacher.objects import ObjectsFile
-from shadowtutor_ros.teacher.protocol import Labelling, Teacher
+from shadowtutor_ros.teacher.protocol import Labelling, Teacher, TeacherError
 from shadowtutor_ros.video import VideoError
+from shadowtutor_ros.whole_file import make_folder, replace_file
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,13 @@ def label_clip(clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelledClip:
     Label every frame of ``clip``, or check the labels if ``teacher`` has them on disk.
 
     A teacher's labels go to a cache folder named by the content of the video, the teacher with
-    its version and the classes; what it holds already is not computed again. Raise VideoError
-    for a video without frames or with frames of several sizes, TeacherError for a bad label.
+    its version and the classes; what it holds already is not computed again, but what is damaged
+    is. Raise VideoError for a video without frames or with frames of several sizes, TeacherError
+    for a bad label, CannotWrite for a cache that cannot be filled.
     """
     key = _key(clip, teacher, classes)
     given = isinstance(teacher, LabelsTeacher)
-    cache = LabelCache(_folder(key))
+    cache = LabelCache(_folder(key), classes)
     size: tuple[int, int] | None = None
     count = 0
     for index, frame in enumerate(with_progress(clip, teacher)):
@@ -95,18 +99,23 @@ def _folder(key: hashlib._Hash) -> Path:
 class LabelCache:
     """A folder of label maps as LabelsTeacher reads it, filled frame by frame."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, classes: ClassSet) -> None:
         self.folder = folder
+        self._background = classes.background
         self._objects = ObjectsFile(folder)
 
     @classmethod
     def of(cls, clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelCache:
         """Return the cache of the three, empty or as far as it was filled before."""
-        return cls(_folder(_key(clip, teacher, classes)))
+        return cls(_folder(_key(clip, teacher, classes)), classes)
 
     def label(self, index: int, frame: Frame, teacher: Teacher, stamp: float) -> None:
-        """Have frame ``index``, of ``stamp`` seconds, labelled, unless it is there already."""
-        if not self.has(index):
+        """
+        Have frame ``index``, of ``stamp`` seconds, labelled, unless it is there already.
+
+        A label map that is damaged, or none of this frame, is warned of and made again.
+        """
+        if not self._holds(index, (frame.shape[0], frame.shape[1])):
             started = time.perf_counter()
             labelling = teacher.label(frame, stamp)
             self.add(index, labelling, time.perf_counter() - started)
@@ -117,16 +126,29 @@ class LabelCache:
 
     def add(self, index: int, labelling: Labelling, seconds: float) -> None:
         """Keep the labels of frame ``index``, which took the teacher ``seconds``."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._objects.append(index, labelling, seconds)
-        # No .png, so that a kill leaves no half label map; one for each process that fills it.
-        part = self.folder / f'part-{os.getpid()}'
-        part.write_bytes(cv2.imencode('.png', labelling.class_ids)[1].tobytes())
-        part.replace(self._picture(index))
+        replace_file(self._picture(index), cv2.imencode('.png', labelling.class_ids)[1].tobytes())
 
     def teacher_seconds(self) -> float:
         """Return the median time of one frame at the teacher in seconds."""
         return statistics.median(self._objects.seconds)
+
+    def _holds(self, index: int, size: tuple[int, int]) -> bool:
+        """Say whether frame ``index`` of ``size`` (H, W) is labelled, and well."""
+        if not self.has(index):
+            return False
+        path = self._picture(index)
+        try:
+            class_ids = read_label_map(path)
+        except (TeacherError, OSError) as error:
+            _LOG.warning('%s is made again: %s', path, error)
+            return False
+        if class_ids.shape != size or class_ids.max() > self._background:
+            _LOG.warning('%s is made again: expected %s of ids 0 to %d, got %s with %d',
+                         path, size, self._background, class_ids.shape, class_ids.max())
+            return False
+        return True
 
     def _picture(self, index: int) -> Path:
         return self.folder / f'{index:06}.png'

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-import json
 from pathlib import Path
 
 from shadowtutor_ros.errors import ShadowTutorError
@@ -18,6 +17,7 @@ from shadowtutor_ros.evaluation.bounds import (
     throughput_fps,
 )
 from shadowtutor_ros.harness.two_machines import LinkRun
+from shadowtutor_ros.whole_file import replace_json
 
 Statuses = Sequence[Mapping[str, float]]
 
@@ -66,7 +66,7 @@ class Sweep:
 
     def write(self, path: Path) -> None:
         """Write all of it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + '\n', encoding='utf-8')
+        replace_json(path, asdict(self))
 
     def table(self) -> str:
         """Return the points as a Markdown table, what was not measured as '-'."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-import json
 import math
 from pathlib import Path
 import statistics
 from typing import Any
 
 from shadowtutor_ros.evaluation.run import Run
+from shadowtutor_ros.whole_file import replace_json
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,7 @@ def write_summary(path: Path, summaries: Summaries, about: dict[str, Any]) -> No
     """Write ``{"videos": {name: {setting: figures}}}`` and what the evaluation was about."""
     videos = {video: {name: asdict(summary) for name, summary in settings.items()}
               for video, settings in summaries.items()}
-    part = path.with_suffix('.part')
-    part.write_text(json.dumps(_finite({**about, 'videos': videos}), indent=2) + '\n',
-                    encoding='utf-8')
-    part.replace(path)
+    replace_json(path, _finite({**about, 'videos': videos}))
 
 
 def _finite(value: Any) -> Any:

@@ -11,6 +11,7 @@ import sys
 from types import TracebackType
 
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.whole_file import make_folder
 
 
 class ProcessDied(ShadowTutorError):
@@ -46,7 +47,7 @@ class NodeProcess:
         self._process: Popen[bytes] | None = None
 
     def __enter__(self) -> NodeProcess:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.log.parent)
         with self.log.open('ab') as log:
             self._process = Popen(self._command, env=self._environment, stdin=DEVNULL, stdout=log,
                                   stderr=STDOUT)

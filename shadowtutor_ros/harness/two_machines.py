@@ -32,6 +32,7 @@ from shadowtutor_ros.harness.trial import (
 )
 from shadowtutor_ros.harness.watch import Seen
 from shadowtutor_ros.share import config_folder
+from shadowtutor_ros.whole_file import make_folder
 
 _CAMERA = '/camera/image_raw'
 _MASK = '/teacher/mask'
@@ -242,7 +243,7 @@ def _lab_profile() -> dict[str, str]:
 
 
 def _empty(logs: Path) -> None:
-    logs.mkdir(parents=True, exist_ok=True)
+    make_folder(logs)
     for log in logs.glob('*.log'):
         log.unlink()
 

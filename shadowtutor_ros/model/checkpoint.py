@@ -9,7 +9,7 @@ from pathlib import Path
 import pickle
 
 from safetensors import safe_open, SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 import torch
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from shadowtutor_ros.model.groups import FULL, shapes_of
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.model.table import BadConfiguration, SHADOWTUTOR, UnknownArchitecture
 from shadowtutor_ros.tasks.table import SEGMENTATION, UnknownTask
+from shadowtutor_ros.whole_file import replace_file
 
 _METADATA_KEY = 'shadowtutor_student'
 
@@ -37,13 +38,11 @@ def save_checkpoint(
     """
     Write the whole student with all that its ``info`` has as ``.safetensors``.
 
-    Weights are rounded to ``dtype``. A file that is there is replaced whole.
+    Weights are rounded to ``dtype``. A file that is there is replaced whole. Raise CannotWrite.
     """
     tensors = {name: tensor.contiguous().to('cpu', dtype)
                for name, tensor in student.weights(FULL).items()}
-    part = path.with_name(f'{path.name}.part')
-    save_file(tensors, part, metadata={_METADATA_KEY: info_to_text(student.info)})
-    part.replace(path)
+    replace_file(path, save(tensors, metadata={_METADATA_KEY: info_to_text(student.info)}))
 
 
 def info_to_text(info: StudentInfo) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 import hashlib
+from io import BytesIO
 import json
 import math
 from pathlib import Path
@@ -23,6 +24,7 @@ from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.pretrain.crops import CropSettings, random_crop
 from shadowtutor_ros.pretrain.footage import Footage, Sample
 from shadowtutor_ros.tasks.protocol import Emphasis
+from shadowtutor_ros.whole_file import replace_file
 
 OnStep = Callable[[int, float], object]
 OnJudged = Callable[[int, float, bool], object]
@@ -110,7 +112,7 @@ class Pretraining:
 
         ``on_step(step, loss)`` is told of every step done, ``on_judged(step, metric, best)`` of
         every look at the held-out clips. What they raise ends the training; what was judged
-        before is on disk. Raise PretrainError when the loss is not finite.
+        before is on disk. Raise PretrainError when the loss is not finite, CannotWrite.
         """
         settings = self.settings
         while self.step < settings.steps:
@@ -182,11 +184,11 @@ class Pretraining:
         return digest.hexdigest()
 
     def _save(self) -> None:
-        part = self._progress.with_name(f'{self._progress.name}.part')
+        progress = BytesIO()
         torch.save({'identity': self._identity, 'step': self.step, 'best': self.best,
                     'weights': self.student.weights(FULL),
-                    'optimizer': self._optimizer.state_dict()}, part)
-        part.replace(self._progress)
+                    'optimizer': self._optimizer.state_dict()}, progress)
+        replace_file(self._progress, progress.getvalue())
 
     def _go_on(self) -> None:
         try:

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A snapshot as a file: safetensors behind a checksum, replaced in one piece.
+A snapshot as a file: safetensors behind a checksum.
 
 safetensors is imported by those who keep something: a tutor without a state folder needs none.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 import hashlib
-import os
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -52,25 +49,6 @@ def unpack(data: bytes) -> tuple[str, dict[str, NDArray[Any]]]:
         raise DamagedState(str(error)) from error
     del snapshot[_KEY]
     return key, snapshot
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """
-    Write ``data`` so that there is the old file or the new one, whole, whatever happens.
-
-    Raise OSError.
-    """
-    part = path.with_suffix('.part')
-    try:
-        with part.open('wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
 
 
 def _digest(body: bytes) -> bytes:

@@ -13,8 +13,9 @@ import threading
 import time
 
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.runtime.state_file import DamagedState, pack, replace_file, unpack
+from shadowtutor_ros.runtime.state_file import DamagedState, pack, unpack
 from shadowtutor_ros.snapshot import Snapshot
+from shadowtutor_ros.whole_file import CannotWrite, replace_file
 
 _LOG = logging.getLogger(__name__)
 _SUFFIX, _DAMAGED = '.state', '.damaged'
@@ -49,7 +50,7 @@ class StateFolder:
         except BlockingIOError as error:
             raise UnusableStateFolder(f'state_folder {path}: another process keeps its own state '
                                       'there') from error
-        except OSError as error:
+        except (OSError, CannotWrite) as error:
             raise UnusableStateFolder(f'state_folder {path}: nothing can be kept there: '
                                       f'{error}') from error
         self._waiting: dict[str, Snapshot] = {}

@@ -88,7 +88,7 @@ def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
         files = sorted(path.glob('*.png'))
         if not files:
             raise TeacherError(f'{path}: expected PNG label maps, the folder has none')
-        return len(files), lambda index: _read_png(files[index])
+        return len(files), lambda index: read_label_map(files[index])
     if not path.is_file():
         raise TeacherError(f'{path}: expected a folder, .npz or .h5 of label maps: not there')
     if path.suffix == '.npz':
@@ -100,7 +100,8 @@ def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
     raise TeacherError(f'{path}: expected a folder, .npz or .h5, got {path.suffix!r}')
 
 
-def _read_png(path: Path) -> LabelMap:
+def read_label_map(path: Path) -> LabelMap:
+    """Return the HxW ids of a PNG; raise TeacherError for a damaged or another file."""
     data = path.read_bytes()
     try:
         height, width = png_size(data)

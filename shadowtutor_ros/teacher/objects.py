@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.teacher.protocol import Labelling
+from shadowtutor_ros.whole_file import refusals_named
 
 NAME = 'objects.jsonl'
 
@@ -27,7 +29,7 @@ class ObjectsFile:
         self._scores: dict[int, NDArray[np.float32]] = {}
         self._seconds: dict[int, float] = {}
         if self._path.is_file():
-            for line in self._path.read_text(encoding='utf-8').splitlines():
+            for line in self._path.read_text('utf-8', 'replace').splitlines():
                 self._take(line)
 
     @property
@@ -44,14 +46,17 @@ class ObjectsFile:
         return self._scores[index]
 
     def append(self, index: int, labelling: Labelling, seconds: float) -> None:
-        """Add one frame."""
+        """Add one frame; raise CannotWrite."""
         line = json.dumps({
             'frame': index, 'seconds': seconds,
             'boxes': np.round(labelling.boxes.astype(float), 2).tolist(),
             'scores': np.round(labelling.scores.astype(float), 4).tolist()})
-        torn = self._path.is_file() and not self._path.read_bytes().endswith(b'\n')
-        with self._path.open('a', encoding='utf-8') as file:
-            file.write(f'\n{line}\n' if torn else f'{line}\n')
+        with refusals_named(self._path), self._path.open('ab+') as file:
+            torn = False
+            if size := file.seek(0, os.SEEK_END):
+                file.seek(size - 1)
+                torn = file.read(1) != b'\n'
+            file.write((f'\n{line}\n' if torn else f'{line}\n').encode())
         self._take(line)
 
     def _take(self, line: str) -> None:

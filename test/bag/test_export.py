@@ -3,6 +3,7 @@ from pathlib import Path
 
 from bag.recording import image, record
 import cv2
+from full_disk import full_disk
 import numpy as np
 import pytest
 from scene import Scene
@@ -12,7 +13,7 @@ from shadowtutor_ros.bag.storage import BagError
 from shadowtutor_ros.bag.writer import write_bag
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.video import Capture, ImageFolder
+from shadowtutor_ros.video import Capture, ImageFolder, VideoError
 
 FRAME = np.full((4, 6, 3), 100, np.uint8)
 TICK = 40_000_000  # nanoseconds between two frames
@@ -119,3 +120,32 @@ def test_an_output_that_exists_is_kept(tmp_path: Path, classes: ClassSet) -> Non
     with pytest.raises(BagError, match=r'out\.mp4: expected a new file or folder, it exists'):
         export_bag(bag, tmp_path / 'out.mp4', classes)
     assert (tmp_path / 'out.mp4').read_text() == 'precious'
+
+
+# The least is below an MPEG-4 file's head, the next below its frames, the last below its index.
+@pytest.mark.parametrize('room', [0, 30, 5_000, -1])
+@pytest.mark.parametrize('name', ['out', 'out.mp4'])
+def test_a_full_disk_is_named_and_leaves_nothing(
+    tmp_path: Path, scene: Scene, classes: ClassSet, name: str, room: int,
+) -> None:
+    write_bag(tmp_path / 'bag', scene.frames, scene.fps, scene.labels)
+    if room < 0:
+        export_bag(tmp_path / 'bag', tmp_path / name, classes)
+        files = [tmp_path / name, *(tmp_path / name).rglob('*')]
+        room += max(file.stat().st_size for file in files if file.is_file())
+        name = f'again-{name}'
+    before = set(tmp_path.iterdir())
+    with full_disk(room), pytest.raises(VideoError, match=f'{name}: .* be written'):
+        export_bag(tmp_path / 'bag', tmp_path / name, classes)
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize('place', ['file/out', 'file/out.mp4', '/proc/out', '/proc/out.mp4'])
+def test_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, scene: Scene, classes: ClassSet, place: str,
+) -> None:
+    write_bag(tmp_path / 'bag', scene.frames[:2], scene.fps)
+    (tmp_path / 'file').write_text('precious')
+    with pytest.raises(BagError, match=f'{place}: cannot be written'):
+        export_bag(tmp_path / 'bag', tmp_path / place, classes)
+    assert (tmp_path / 'file').read_text() == 'precious'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
 
+from full_disk import full_disk
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
@@ -124,3 +125,12 @@ def test_an_output_is_new_and_not_empty(tmp_path: Path, scene: Scene) -> None:
     assert (tmp_path / 'bag').read_text() == 'precious'
     with pytest.raises(BagError, match='cannot be written'):
         write_bag(tmp_path / 'bag' / 'below', scene.frames, 25.0)
+
+
+@pytest.mark.parametrize('room', [200, 50_000])
+def test_a_bag_on_a_full_disk_is_named_and_leaves_nothing(
+    tmp_path: Path, scene: Scene, room: int,
+) -> None:
+    with full_disk(room), pytest.raises(BagError, match='bag: cannot be written: File too large'):
+        write_bag(tmp_path / 'bag', scene.frames, 25.0)
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 from pathlib import Path
 import re
@@ -14,6 +15,7 @@ import time
 from typing import Any
 
 import cv2
+from full_disk import full_disk
 import pytest
 from scene import Scene
 
@@ -96,7 +98,7 @@ def test_a_killed_run_ends_with_the_same_report(
     kept = tmp_path / 'runs' / 'video' / 'partial-1'
     before = (kept / 'frames.csv').read_bytes()
     shutil.rmtree(tmp_path / 'runs' / 'video' / 'ours')
-    half = tmp_path / 'runs' / 'video' / 'ours.part'
+    half = tmp_path / 'runs' / 'video' / 'ours.killed.part'
     half.mkdir()
     (half / 'frames.csv').write_text('half')
     started = []
@@ -146,9 +148,58 @@ def test_what_was_run_with_other_arguments_is_run_again(
     assert wild['miou'] != videos_of(done)['video']['wild']['miou']
 
 
-def test_a_damaged_run_is_run_again(scene: Scene, tmp_path: Path, done: Path) -> None:
-    shutil.copytree(done / 'runs', tmp_path / 'runs')
-    (tmp_path / 'runs' / 'video' / 'wild' / 'run.json').write_text('{"half": ')
+@pytest.mark.parametrize(('name', 'damage'), [
+    ('run.json', lambda data: b'{"half": '), ('run.json', lambda data: b'[1]'),
+    ('run.json', lambda data: b''), ('run.json', lambda data: b'\xff'),
+    ('frames.csv', lambda data: b''), ('frames.csv', lambda data: data[:300]),
+    ('frames.csv', lambda data: data[:data.rindex(b'\n', 0, -1) + 1]),
+    ('mask_000010.png', lambda data: b''), ('mask_000010.png', lambda data: data[:60]),
+    ('mask_000010.png', None)])
+def test_a_damaged_run_is_run_again_with_a_word(
+    name: str, damage: Callable[[bytes], bytes] | None, scene: Scene, tmp_path: Path, done: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shutil.copytree(done / 'runs' / 'video' / 'wild', tmp_path / 'runs' / 'video' / 'wild')
+    path = tmp_path / 'runs' / 'video' / 'wild' / name
+    whole = path.read_bytes()
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage(whole))
+    for _ in range(2):
+        assert cli.main(command(scene, tmp_path, settings='wild')) == 0
+    record, = caplog.records
+    assert record.getMessage().startswith(f'{path.parent} is damaged and made again: ')
+    assert accuracy(tmp_path)['wild'] == accuracy(done)['wild']
+    if name.endswith('.png'):
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize('out', ['{file}', '{file}/out', '/proc/out'])
+def test_a_folder_that_cannot_be_made_is_named(
+    out: str, scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / 'file').write_text('precious')
+    out = out.format(file=tmp_path / 'file')
+    assert cli.main(command(scene, Path(out), settings='wild')) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f'error: {out}: cannot be written')
+    assert (tmp_path / 'file').read_text() == 'precious'
+
+
+@pytest.mark.parametrize(('room', 'missing'), [
+    (1500, 'runs/video/wild'), (1500, 'summary.json'), (6000, 'frames_video.png')])
+def test_a_full_disk_is_named_and_leaves_nothing_half_made(
+    room: int, missing: str, scene: Scene, tmp_path: Path, done: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if missing == 'summary.json':  # smaller than what comes before it
+        shutil.copytree(done / 'runs', tmp_path / 'runs')
+    with full_disk(room):
+        assert cli.main(command(scene, tmp_path, settings='wild')) == 1
+    path = tmp_path / missing
+    assert f'error: {path}: cannot be written: File too large' in capsys.readouterr().err
+    assert not path.exists()
+    assert not list(tmp_path.rglob('*.part'))
     assert cli.main(command(scene, tmp_path, settings='wild')) == 0
     assert accuracy(tmp_path)['wild'] == accuracy(done)['wild']
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+from full_disk import full_disk
 import numpy as np
 import pytest
 from scene import Scene
@@ -13,6 +15,7 @@ from shadowtutor_ros.evaluation.labels import label_clip
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.protocol import Labelling, TeacherError
 from shadowtutor_ros.video import VideoError
+from shadowtutor_ros.whole_file import CannotWrite
 
 pytestmark = pytest.mark.usefixtures('cache')
 
@@ -40,6 +43,17 @@ class Counting:
         labelling = self.teacher.label(frame, stamp)
         return Labelling(labelling.class_ids, labelling.boxes[:1] + 0.25,
                          np.array([0.75], np.float32))
+
+
+class Noise:
+    """A teacher whose label maps take some kilobytes."""
+
+    name = 'noise'
+    version = '1'
+    label_map = np.random.default_rng(0).integers(0, 9, (96, 128), np.uint8)
+
+    def label(self, frame: np.ndarray, stamp: float = 0.0) -> Labelling:
+        return Labelling(self.label_map)
 
 
 def test_a_video_is_labelled_once(scene: Scene, classes: ClassSet) -> None:
@@ -85,6 +99,59 @@ def test_what_a_kill_left_half_written_is_made_again(
     assert labelled.label(2).scores.tolist() == [0.75]
     label_clip(Clip(scene.video, 3), teacher, classes)
     assert teacher.calls == 4
+
+
+@pytest.mark.parametrize('damage', [
+    lambda data: data[:60], lambda data: data[:len(data) * 3 // 4], lambda data: b'',
+    lambda data: cv2.imencode('.png', np.zeros((10, 10), np.uint8))[1].tobytes(),
+    lambda data: cv2.imencode('.png', np.full((96, 128), 9, np.uint8))[1].tobytes(),
+], ids=['head', 'cut', 'empty', 'size', 'ids'])
+def test_a_damaged_label_is_made_again_with_a_word(
+    damage: Callable[[bytes], bytes], scene: Scene, classes: ClassSet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    teacher = Counting(scene, classes)
+    label_clip(Clip(scene.video, 3), teacher, classes)
+    path, = cache_folder().rglob('000001.png')
+    path.write_bytes(damage(path.read_bytes()))
+    for _ in range(2):
+        labelled = label_clip(Clip(scene.video, 3), teacher, classes)
+        np.testing.assert_array_equal(labelled.label(1).class_ids, scene.labels[1])
+    assert teacher.calls == 4
+    record, = caplog.records
+    assert record.getMessage().startswith(f'{path} is made again: ')
+
+
+def test_objects_that_are_no_text_count_as_missing(scene: Scene, classes: ClassSet) -> None:
+    teacher = Counting(scene, classes)
+    label_clip(Clip(scene.video, 2), teacher, classes)
+    path, = cache_folder().rglob('objects.jsonl')
+    first, second = path.read_bytes().splitlines()
+    path.write_bytes(b'\xff\xfe' + first + b'\n' + second + b'\n')
+    label_clip(Clip(scene.video, 2), teacher, classes)
+    assert teacher.calls == 3
+
+
+def test_a_cache_on_a_full_disk_is_named_and_goes_on_later(
+    scene: Scene, classes: ClassSet,
+) -> None:
+    teacher = Noise()
+    with full_disk(3000), pytest.raises(CannotWrite, match=r'000000\.png: cannot be written'):
+        label_clip(Clip(scene.video, 3), teacher, classes)
+    assert [path.name for path in cache_folder().rglob('*') if path.is_file()] == ['objects.jsonl']
+    labelled = label_clip(Clip(scene.video, 3), teacher, classes)
+    np.testing.assert_array_equal(labelled.label(2).class_ids, teacher.label_map)
+
+
+@pytest.mark.parametrize('place', ['/proc/cache', '{file}/cache'])
+def test_a_cache_that_cannot_be_made_is_named(
+    place: str, scene: Scene, classes: ClassSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / 'file').write_text('')
+    place = place.format(file=tmp_path / 'file')
+    monkeypatch.setenv('SHADOWTUTOR_CACHE', place)
+    with pytest.raises(CannotWrite, match=f'{place}: cannot be written'):
+        label_clip(Clip(scene.video, 3), Counting(scene, classes), classes)
 
 
 def test_given_labels_are_checked_and_not_copied(scene: Scene, classes: ClassSet) -> None:

