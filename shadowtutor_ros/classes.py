@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-import yaml
 
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.untrusted.yaml_file import BadYaml, read_yaml
 
 COCO_NAMES = tuple("""
 person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign
@@ -61,9 +61,11 @@ class ClassSet:
     def load(cls, path: Path) -> ClassSet:
         """Read a class set from YAML; raise ClassSetError naming the file and what is wrong."""
         try:
-            data = yaml.safe_load(path.read_text(encoding='utf-8'))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ClassSetError(f'{path}: cannot be read: {error}') from error
+            data = read_yaml(path)
+        except FileNotFoundError as error:
+            raise ClassSetError(f'{path}: no such file') from error
+        except BadYaml as error:
+            raise ClassSetError(f'{path}: {error}') from error
         _require(path, 'the file', data, ('name', 'classes', 'background'))
         entries = data['classes']
         if not isinstance(entries, list) or not 1 <= len(entries) < MAX_CLASSES:

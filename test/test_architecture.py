@@ -16,8 +16,9 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 # below it: the parts of one layer know nothing of each other.
 LAYERS = (
     ('errors', 'overlay', 'share'),
+    ('untrusted', 'whole_file'),
     ('classes', 'cuda_graph', 'dds', 'frame', 'image_header', 'playback', 'schedule',
-     'snapshot', 'transfer', 'upload', 'whole_file'),
+     'snapshot', 'transfer', 'upload'),
     ('teacher', 'video'),
     ('assets', 'launching', 'tasks'),
     ('model',),

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.first_student import DEFAULT, RANDOM
@@ -17,6 +15,7 @@ from shadowtutor_ros.runtime.library import LIBRARY
 from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.schedule.scheduler import PACED, ScheduleSettings
 from shadowtutor_ros.share import config_file, config_folder
+from shadowtutor_ros.untrusted.yaml_file import BadYaml, read_yaml
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, RAW
 from shadowtutor_ros.wire.weights import FP32
@@ -113,12 +112,12 @@ def load_setting(name: str) -> Setting:
     """
     try:
         path = config_file(name, 'evaluation')
-        data = yaml.safe_load(path.read_text(encoding='utf-8'))
+        data = read_yaml(path)
     except FileNotFoundError:
         raise SettingError(f'setting {name!r}: expected a file or one of '
                            f'{", ".join(("paper", *shipped_settings()))}') from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingError(f'{name}: cannot be read: {error}') from error
+    except BadYaml as error:
+        raise SettingError(f'{name}: {error}') from error
     try:
         return _parse(path, data)
     except (TypeError, ValueError) as error:

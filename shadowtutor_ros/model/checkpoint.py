@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 import json
 from pathlib import Path
-import pickle
 
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
@@ -18,6 +17,8 @@ from shadowtutor_ros.model.groups import FULL, shapes_of
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.model.table import BadConfiguration, SHADOWTUTOR, UnknownArchitecture
 from shadowtutor_ros.tasks.table import SEGMENTATION, UnknownTask
+from shadowtutor_ros.untrusted.bounded_pickle import UntrustedPickle
+from shadowtutor_ros.untrusted.torch_file import BadTorchFile, read_torch_file
 from shadowtutor_ros.whole_file import replace_file
 
 _METADATA_KEY = 'shadowtutor_student'
@@ -119,11 +120,9 @@ def _read_safetensors(path: Path) -> tuple[StudentInfo, dict[str, Tensor]]:
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, EOFError, OSError, ArithmeticError, AssertionError,
-            AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        # A damaged pickle can fail anywhere in torch's unpickler.
-        raise CheckpointError(f'{path}: not a loadable weights-only file: {error!r}') from error
+        state = read_torch_file(path)
+    except (BadTorchFile, UntrustedPickle) as error:
+        raise CheckpointError(f'{path}: not a loadable weights-only file: {error}') from error
     if isinstance(state, Mapping) and isinstance(state.get('state_dict'), Mapping):
         state = state['state_dict']
     if not isinstance(state, Mapping):

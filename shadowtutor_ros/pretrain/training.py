@@ -10,8 +10,6 @@ from io import BytesIO
 import json
 import math
 from pathlib import Path
-import pickle
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +22,8 @@ from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.pretrain.crops import CropSettings, random_crop
 from shadowtutor_ros.pretrain.footage import Footage, Sample
 from shadowtutor_ros.tasks.protocol import Emphasis
+from shadowtutor_ros.untrusted.bounded_pickle import UntrustedPickle
+from shadowtutor_ros.untrusted.torch_file import BadTorchFile, read_torch_file
 from shadowtutor_ros.whole_file import replace_file
 
 OnStep = Callable[[int, float], object]
@@ -192,16 +192,15 @@ class Pretraining:
 
     def _go_on(self) -> None:
         try:
-            state: Any = torch.load(
-                self._progress, map_location=self.student.device, weights_only=True)
-            identity = state['identity']
-        except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, LookupError, TypeError,
-                ValueError, AttributeError) as error:
-            raise PretrainError(f'{self._progress}: cannot be read: {error!r}; without it '
+            state = read_torch_file(self._progress)
+            identity, step, best, weights, optimizer = (state[key] for key in (
+                'identity', 'step', 'best', 'weights', 'optimizer'))
+        except (BadTorchFile, UntrustedPickle, LookupError, TypeError) as error:
+            raise PretrainError(f'{self._progress}: cannot be read: {error}; without it '
                                 'training begins anew') from error
         if identity != self._identity:
             raise PretrainError(f'{self._progress}: expected the same settings, clips and first '
                                 'weights, it is of another training; without it this one begins')
-        self.step, self.best = int(state['step']), float(state['best'])
-        self.student.load(state['weights'])
-        self._optimizer.load_state_dict(state['optimizer'])
+        self.step, self.best = int(step), float(best)
+        self.student.load(weights)
+        self._optimizer.load_state_dict(optimizer)

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-import pickle
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.teacher.protocol import TeacherError
+from shadowtutor_ros.untrusted.bounded_pickle import BoundedUnpickler, UntrustedPickle
 
 _NUMBERS = ('b1', 'f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8')
 _OBJECT = 'O8'
@@ -67,28 +66,23 @@ def _no_bytes() -> bytes:
     return b''
 
 
-class ArrayUnpickler(pickle._Unpickler):
-    """
-    Knows arrays of numbers, and refuses to name anything else.
-
-    It is Python's own in Python: the one in C allocates any memory that a few bytes ask for.
-    """
+class ArrayUnpickler(BoundedUnpickler):
+    """Knows arrays of numbers, and refuses to name anything else."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        super().__init__(file)
-        self._left = size
-
-    def find_class(self, module: str, name: str) -> Any:
-        known: dict[tuple[str, str], Callable[..., Any]] = {
+        super().__init__(file, size, {
             ('numpy', 'ndarray'): Array,
             ('numpy', 'dtype'): _Type,
             ('__builtin__', 'bytes'): _no_bytes,
             ('_codecs', 'encode'): self._encode,
             **{(library, '_reconstruct'): Array for library in _LIBRARIES},
-        }
+        })
+        self._left = size
+
+    def find_class(self, module: str, name: str) -> Any:
         try:
-            return known[module, name]
-        except KeyError:
+            return super().find_class(module, name)
+        except UntrustedPickle:
             raise UntrustedFile(f'the file names {module}.{name}, which no file of arrays '
                                 'needs: it is not loaded') from None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-import zipfile
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.image_header import BadHeader, png_size
+from shadowtutor_ros.teacher.label_arrays import LabelMap, MAX_PIXELS, open_hdf5, open_npz
 from shadowtutor_ros.teacher.lvs import LvsTeacher
 from shadowtutor_ros.teacher.objects import ObjectsFile
 from shadowtutor_ros.teacher.protocol import (
@@ -20,12 +20,7 @@ from shadowtutor_ros.teacher.protocol import (
     Teacher,
     TeacherError,
     TeacherOptions,
-    TeacherUnavailable,
 )
-
-MAX_PIXELS = 1 << 26  # of a label map: beyond any camera
-
-LabelMap = NDArray[np.uint8]
 
 
 def given_labels(options: TeacherOptions) -> Teacher:
@@ -92,11 +87,9 @@ def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
     if not path.is_file():
         raise TeacherError(f'{path}: expected a folder, .npz or .h5 of label maps: not there')
     if path.suffix == '.npz':
-        labels = _check(path, _read_npz(path))
-        return len(labels), lambda index: labels[index]
+        return open_npz(path)
     if path.suffix in ('.h5', '.hdf5'):
-        stored = _check(path, _open_hdf5(path))
-        return len(stored), lambda index: np.asarray(stored[index], np.uint8)
+        return open_hdf5(path)
     raise TeacherError(f'{path}: expected a folder, .npz or .h5, got {path.suffix!r}')
 
 
@@ -114,35 +107,6 @@ def read_label_map(path: Path) -> LabelMap:
         found = 'an unreadable file' if image is None else f'{image.dtype} {image.shape}'
         raise TeacherError(f'{path}: expected an 8-bit one-channel PNG, got {found}')
     return np.asarray(image, np.uint8)
-
-
-def _read_npz(path: Path) -> NDArray[np.uint8] | None:
-    try:
-        with np.load(path) as archive:
-            labels: NDArray[np.uint8] | None = (
-                archive.get('labels'))
-            return labels
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise TeacherError(f'{path}: not a readable .npz: {error}') from error
-
-
-def _open_hdf5(path: Path) -> NDArray[np.uint8] | None:
-    try:
-        import h5py
-    except ImportError as error:
-        raise TeacherUnavailable(f'{path}: HDF5 labels need h5py: pip install h5py') from error
-    try:
-        stored: NDArray[np.uint8] | None = h5py.File(path).get('labels')
-        return stored
-    except OSError as error:
-        raise TeacherError(f'{path}: not a readable HDF5 file: {error}') from error
-
-
-def _check(path: Path, labels: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    if labels is None or labels.ndim != 3 or labels.dtype != np.uint8:
-        found = 'none' if labels is None else f'{labels.dtype} {labels.shape}'
-        raise TeacherError(f'{path}: expected an array labels, uint8 NxHxW, got {found}')
-    return labels
 
 
 def _object_boxes(class_ids: LabelMap, background: int) -> NDArray[np.float32]:

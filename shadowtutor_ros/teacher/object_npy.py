@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, IO
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def read_object_npy(path: Path) -> Any:
         if size > MAX_BYTES:
             raise TeacherError(f'{path}: expected at most {MAX_BYTES} bytes, got {size}')
         with path.open('rb') as file:
-            dtype = _read_header(file)
+            _, dtype = read_npy_header(file)
             if not dtype.hasobject:
                 raise TeacherError(f'{path}: expected a pickled dict of detections, got an array '
                                    f'of {dtype}')
@@ -42,10 +42,10 @@ def read_object_npy(path: Path) -> Any:
     raise TeacherError(f'{path}: expected a pickled array, got {type(pickled).__name__}')
 
 
-def _read_header(file: BinaryIO) -> np.dtype[Any]:
-    """Return the type of an ``.npy`` file; the pickle comes next in ``file``."""
+def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of an ``.npy`` file, whose data come next; raise ValueError."""
     npy: Any = np.lib.format  # comes without types
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    dtype: np.dtype[Any] = read(file)[2]
-    return dtype
+    shape, _, dtype = read(file)
+    return shape, dtype

@@ -14,6 +14,7 @@ from torch import nn, Tensor
 
 from shadowtutor_ros.teacher.array_pickle import Array, ArrayUnpickler, UntrustedFile
 from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
+from shadowtutor_ros.untrusted.torch_file import read_torch_file
 
 _PICKLED_ARRAYS = '.pkl'
 
@@ -54,7 +55,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise TeacherUnavailable(f'{path}: no such weight file')
     try:
         content = (_read_arrays(path) if path.suffix == _PICKLED_ARRAYS
-                   else torch.load(path, map_location='cpu', weights_only=True))
+                   else read_torch_file(path))
         if isinstance(content, Mapping):
             content = content.get('model', content)
         if isinstance(content, Mapping):
@@ -63,7 +64,6 @@ def _read(path: Path) -> dict[str, Tensor]:
     except UntrustedFile as error:
         raise UntrustedFile(f'{path}: {error}') from None
     except Exception as error:  # a damaged file makes the parsers raise anything
-        # torch's own text advises to let the file run code.
         raise TeacherError(f'{path}: expected a state dict and nothing else in it, got a damaged '
                            f'or another file ({type(error).__name__})') from error
     raise TeacherError(f'{path}: expected a state dict, got {type(content).__name__}')

