@@ -15,19 +15,24 @@ from shadowtutor_ros.transfer.pieces import (
 )
 
 REMEMBERED = 64  # payloads taken whose late pieces are still answered
+# Bytes of payloads that nobody expects yet: a sender is told at once what its pieces are for, and
+# begins again when they were forgotten.
+EARLY = 1 << 20
 
 
 class Receiver:
     """
     Collects payloads of at most ``max_bytes``.
 
-    At most ``keep`` payloads that are not yet taken are held: one more takes the place of the
-    one that was silent for longest.
+    At most ``keep`` payloads that are not yet taken are held, of all but the one ``expected``
+    EARLY bytes together: more takes the place of those that were silent for longest. The one that
+    is expected loses its place to none.
     """
 
     def __init__(self, max_bytes: int, keep: int = 4) -> None:
         self._max_bytes = max_bytes
         self._keep = keep
+        self.expected = 0
         self._open: dict[int, _Collection] = {}  # longest silent first
         self._taken: dict[int, _Collection] = {}
 
@@ -42,15 +47,21 @@ class Receiver:
         self._check(piece, collection)
         if collection is None:
             collection = _Collection(piece.size)
-            if len(self._open) >= self._keep:
-                del self._open[next(iter(self._open))]
+        collection.add(piece)
         if piece.transfer not in self._taken:
             self._open.pop(piece.transfer, None)
             self._open[piece.transfer] = collection
-        collection.add(piece)
+            self._make_room()
         if piece.report or collection.complete:
             return collection.report(piece.transfer)
         return None
+
+    def _make_room(self) -> None:
+        """Let go of what was silent for longest and is not expected, while it is too much."""
+        early = [transfer for transfer in self._open if transfer != self.expected]
+        while len(self._open) > self._keep or sum(
+                self._open[transfer].held for transfer in early) > EARLY:
+            del self._open[early.pop(0)]
 
     def take(self, transfer: int) -> bytes | None:
         """Return the payload once, when it is complete; None otherwise."""
@@ -87,6 +98,7 @@ class _Collection:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.held = 0  # bytes
         self._count = piece_count(size)
         self._data: dict[int, bytes] = {}
         self._here = bytearray()  # one flag per piece up to the highest that is here
@@ -102,6 +114,7 @@ class _Collection:
         if self.complete or piece.index in self._data:
             return
         self._data[piece.index] = piece.data
+        self.held += len(piece.data)
         self._here.extend(bytes(max(0, piece.index + 1 - len(self._here))))
         self._here[piece.index] = 1
         if piece.index == self._first_missing:

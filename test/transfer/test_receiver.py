@@ -21,7 +21,7 @@ from shadowtutor_ros.transfer.pieces import (
     piece_length,
     Report,
 )
-from shadowtutor_ros.transfer.receiver import Receiver, REMEMBERED
+from shadowtutor_ros.transfer.receiver import EARLY, Receiver, REMEMBERED
 
 MAX_BYTES = 1 << 20
 
@@ -183,6 +183,7 @@ def test_what_was_taken_costs_nothing() -> None:
 def test_fifty_thousand_pieces(backwards: bool) -> None:
     count = 50_000
     receiver = Receiver(count * PIECE_BYTES)
+    receiver.expected = 7
     data = bytes(PIECE_BYTES)
     start = time.process_time()
     for index in reversed(range(count)) if backwards else range(count):
@@ -219,3 +220,21 @@ def test_garbage_never_corrupts(noise: list[Piece], seed: int) -> None:
         except BadPiece:
             assert piece.transfer != 99
     assert receiver.take(99) == payload(sent)
+
+
+def test_junk_does_not_take_the_place_of_what_is_expected() -> None:
+    receiver = Receiver(MAX_BYTES)
+    receiver.expected = 7
+    assert receiver.on_piece(Piece(7, 2 * PIECE_BYTES, 0, 1, False, bytes(PIECE_BYTES))) is None
+    for transfer in range(100, 1100):
+        receiver.on_piece(Piece(transfer, 1280, 0, 1, False, bytes(PIECE_BYTES)))
+    receiver.on_piece(Piece(7, 2 * PIECE_BYTES, 1, 2, False, bytes(PIECE_BYTES)))
+    assert receiver.take(7) == bytes(2 * PIECE_BYTES)
+
+
+def test_pieces_that_nobody_expects_take_no_memory_to_speak_of() -> None:
+    receiver = Receiver(64 << 20)
+    for transfer in 1, 2, 3, 4:
+        for index in range(3000):
+            receiver.on_piece(Piece(transfer, 64 << 20, index, 1, False, bytes(PIECE_BYTES)))
+            assert sum(each.held for each in receiver._open.values()) <= EARLY
