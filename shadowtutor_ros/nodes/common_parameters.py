@@ -24,6 +24,11 @@ STATE_FOLDER = Parameter(
     'again goes on from it; empty: none.')
 
 
-def folder_named(name: str) -> Path | None:
-    """Return the folder that a parameter names, None for an empty one."""
+LINK_KEY_FILE = Parameter(
+    'link_key_file', '', 'File with the secret that robots and tutor share, 16 bytes or more: '
+    'what has no checksum made with it is not taken. Empty: none.')
+
+
+def path_named(name: str) -> Path | None:
+    """Return the file or folder that a parameter names, None for an empty one."""
     return Path(name).expanduser() if name else None

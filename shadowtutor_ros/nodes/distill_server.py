@@ -25,8 +25,10 @@ from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
 from shadowtutor_ros.runtime.job import OnLesson, Phase, Progress
 from shadowtutor_ros.runtime.tutor import Tutor
 from shadowtutor_ros.schedule.turns import Refused, Superseded
+from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.messages import key_frame_from_goal, update_to_msg
 from shadowtutor_ros.wire.piece_messages import update_to_bytes
+from shadowtutor_ros.wire.seal import answer_to, Moments, Seal
 from shadowtutor_ros.wire.update import StudentUpdate
 
 _FEEDBACK_PERIOD = 0.2  # seconds; feedback takes bytes, and one sign of life is enough
@@ -52,6 +54,9 @@ class _Cancelled(Exception):
 class Desk(Protocol):
     """What the server asks the tutor's node."""
 
+    seal: Seal
+    moments: Moments  # of goals and requests
+
     def served(self) -> tuple[Tutor, StreamChannels]:
         """Return what serves robots; raise NotActive if the node is not active."""
 
@@ -68,8 +73,10 @@ class Desk(Protocol):
 class _OpenGoal:
     """A key frame from its acceptance to its answer, and the signs of life about it."""
 
-    def __init__(self, handle: ServerGoalHandle) -> None:
+    def __init__(self, handle: ServerGoalHandle, seal: Seal) -> None:
         self.handle = handle
+        self.question = answer_to(handle.request)
+        self._seal = seal
         self.stream_id = handle.request.stream_id
         self.name = f'{self.stream_id} key frame {handle.request.sequence}'
         self.channel: PieceChannel | None = None
@@ -99,15 +106,17 @@ class _OpenGoal:
         now = time.monotonic()
         if now >= self._told + period:
             self._told = now
-            self.handle.publish_feedback(self._feedback)
+            self.handle.publish_feedback(self._seal.sign(self._feedback, self.question))
 
 
 class DistillServer:
     """
     Takes goals for ``desk``, whose node it belongs to, for good.
 
-    Whether a stream has a place is decided before a goal is accepted. Of a stream's goals at
-    most one collects its pieces, one waits for its turn and one is taught.
+    Whether a stream has a place is decided before a goal is accepted; with a link key after that,
+    because an answer can have a tag and a rejection cannot. What has no right tag is rejected and
+    changes nothing. Of a stream's goals at most one collects its pieces, one waits for its turn
+    and one is taught.
     """
 
     def __init__(self, node: ManagedNode, desk: Desk, callbacks: CallbackGroup) -> None:
@@ -152,18 +161,22 @@ class DistillServer:
             if (size := len(request.key_frame.data)) > MAX_KEY_FRAME:
                 raise Refused(f'expected a key frame of at most {MAX_KEY_FRAME} bytes, '
                               f'got {size}')
+            self._desk.seal.check(request)
+            if self._desk.seal.keyed:
+                self._desk.moments.take(request.stream_id, request.robot, request.moment)
+                return GoalResponse.ACCEPT
             tutor, _ = self._desk.served()
             tutor.admit(request.stream_id, request.robot)
         except NotActive:
             pass  # accepted, so that its result can say why
-        except Refused as error:
+        except (Refused, WireError) as error:
             self._logger.warning(f'{request.stream_id!r}: key frame rejected: {error}',
                                  throttle_duration_sec=1.0)
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
     def _begin(self, handle: ServerGoalHandle) -> None:
-        goal, request = _OpenGoal(handle), handle.request
+        goal, request = _OpenGoal(handle, self._desk.seal), handle.request
         image = bytes(request.key_frame.data)
         request.key_frame.data = array('B')  # rclpy keeps requests for a while
         with self._changed:
@@ -177,11 +190,12 @@ class DistillServer:
             self._end(other, Superseded('a newer key frame came before this one was complete'))
         try:
             tutor, channels = self._desk.served()
+            tutor.admit(goal.stream_id, request.robot)
             if not request.channel:
                 self._submit(goal, tutor, image)
                 return
             goal.tell(0.0)
-            goal.channel = channels.of(goal.stream_id, request.channel)
+            goal.channel = channels.of(goal.stream_id, request.robot, request.channel)
             goal.channel.expect(
                 request.transfer, partial(self._submit, goal, tutor), goal.on_piece)
         except Exception as error:  # one bad key frame must not take the tutor down
@@ -257,11 +271,12 @@ class DistillServer:
     def _give_result(
         self, goal: _OpenGoal, outcome: StudentUpdate | BaseException, handle: ServerGoalHandle,
     ) -> Distill.Result:
+        seal = self._desk.seal
         try:
             try:
-                return self._result(goal, outcome)
+                return seal.sign(self._result(goal, outcome), goal.question)
             except Exception as error:  # the answer cannot be written: that is the answer
-                return self._result(goal, error)
+                return seal.sign(self._result(goal, error), goal.question)
         finally:
             with self._changed:
                 self._goals.discard(goal)
@@ -273,9 +288,11 @@ class DistillServer:
         result = Distill.Result()
         if isinstance(outcome, StudentUpdate):
             if goal.channel is None:
-                result.update = update_to_msg(outcome)
+                result.update = update_to_msg(outcome, self._desk.seal, goal.question)
             else:
-                result.transfer = goal.channel.send(update_to_bytes(outcome))
+                result.transfer = goal.channel.send(
+                    update_to_bytes(outcome, self._desk.seal, goal.question),
+                    transfer=goal.handle.request.transfer)
             self._desk.on_taught(goal.name, outcome)
             goal.handle.succeed()
         elif isinstance(outcome, _Cancelled):

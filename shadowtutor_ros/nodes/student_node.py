@@ -24,12 +24,13 @@ from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
-from shadowtutor_ros.nodes.common_parameters import folder_named
+from shadowtutor_ros.nodes.common_parameters import path_named
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
@@ -51,6 +52,7 @@ from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.messages import stamp_from_msg
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE
 from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
+from shadowtutor_ros.wire.seal import Seal
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
 _FRAME = 0.5  # seconds that a frame may take
@@ -84,6 +86,7 @@ class StudentNode(ManagedNode):
         self._frames: Mailbox[Image | CompressedImage] = Mailbox()
         self._rejected = 0
         self._detail = ''  # what is wrong with the last frame
+        self._crowd = ''  # of tutors, if it is one
         self._asking = ''  # what is asked of the tutor, and what it said
         # Between transitions and a student of the tutor's, which may come at any time.
         self._lock = threading.RLock()
@@ -111,13 +114,15 @@ class StudentNode(ManagedNode):
         self._precision = pick_precision(p['precision'], device)
         self._cpus = parse_cpus(p['cpus'])
         torch.set_num_threads(p['threads'] or default_threads(self._cpus))
+        self._seal = Seal.of_file(path_named(p['link_key_file']))
         first = self._at_hand(device)
         if p['transfer'] == PIECES:
             self._channel_node = ChannelNode(self)
             self._channel = PieceChannel(
                 self._channel_node.node, channel_name(self._name, self._stream_id, self._robot),
-                UP, DOWN, MAX_UPDATE)
-        self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel)
+                UP, DOWN, MAX_UPDATE, self._seal)
+        self._link = ActionLink(
+            self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel, self._seal)
         if first is not None:
             self._check_task(first.student)
             self._take(*first)
@@ -174,7 +179,7 @@ class StudentNode(ManagedNode):
         if p['checkpoint']:
             own = KeptStudent(
                 load_checkpoint(Path(p['checkpoint']), device=device), NO_SESSION, 0)
-        if (folder := folder_named(p['state_folder'])) is None:
+        if (folder := path_named(p['state_folder'])) is None:
             return own
         self._state = RobotState(folder, self._stream_id)
         kept = self._state.load(device)
@@ -204,7 +209,7 @@ class StudentNode(ManagedNode):
             self._asking = f"asks {p['tutor']} for the {what}"
             request = self._request = StudentRequest(
                 self, p['tutor'], self._stream_id, self._robot, self._channel, p['goal_timeout'],
-                on_student, partial(self._on_refused, what))
+                on_student, partial(self._on_refused, what), self._seal)
 
     def _on_refused(self, what: str, reason: str) -> None:
         if self._request is None:
@@ -314,6 +319,7 @@ class StudentNode(ManagedNode):
             self._publish_status()
 
     def _diagnose(self) -> None:
+        self._crowd = crowd(self, f"{self._values['tutor']}/distill")
         diagnostics = self._diagnostics.of(
             self._publish_status(), time.monotonic(), self.problem)
         diagnostics.header.stamp = self.get_clock().now().to_msg()
@@ -330,7 +336,7 @@ class StudentNode(ManagedNode):
         else:
             status = status_of(loop, channel.path if channel is not None else PathEstimate(),
                                self._values['goal_timeout'])
-        details = [self._asking, self._detail, status.detail]
+        details = [self._asking, self._detail, self._crowd, status.detail]
         if not self._active:
             status.state = StudentStatus.INACTIVE
             details = [self.phase, self.problem, *details]

@@ -5,6 +5,7 @@ from shadowtutor_ros.model.engine import AUTO, PRECISIONS
 from shadowtutor_ros.nodes.common_parameters import (
     AUTOSTART,
     ERROR_FAILURES,
+    LINK_KEY_FILE,
     MAX_PIXELS,
     STATE_FOLDER,
     STATUS_PERIOD,
@@ -58,5 +59,5 @@ STUDENT_PARAMETERS = (
               'says WARN.', 0.0, 1.0, live=True),
     Parameter('warn_staleness', 128, 'Age of the weights in frames above which /diagnostics '
               'says WARN.', 1, 1_000_000, live=True),
-    STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
+    LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

@@ -17,7 +17,7 @@ from shadowtutor_ros.model.device import is_broken, pick_device
 from shadowtutor_ros.model.first_student import first_student
 from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.common_parameters import folder_named
+from shadowtutor_ros.nodes.common_parameters import path_named
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.stream_channels import StreamChannels
@@ -35,7 +35,8 @@ from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.images import lesson_to_msg
 from shadowtutor_ros.wire.messages import fill_info, update_to_msg
-from shadowtutor_ros.wire.piece_messages import update_to_bytes
+from shadowtutor_ros.wire.piece_messages import message_to_bytes
+from shadowtutor_ros.wire.seal import answer_to, BadTag, Moments, Seal, UNKEYED
 from shadowtutor_ros.wire.update import StudentUpdate
 
 
@@ -46,6 +47,8 @@ class TutorNode(ManagedNode):
         super().__init__('tutor')
         self._values = declare(self, TUTOR_PARAMETERS)
         self._active = False
+        self.seal = UNKEYED
+        self.moments = Moments()
         self._tutor: Tutor | None = None
         self._channels: StreamChannels | None = None
         self._server: DistillServer | None = None
@@ -61,6 +64,7 @@ class TutorNode(ManagedNode):
 
     def configure(self) -> None:
         p = self._values
+        self.seal = Seal.of_file(path_named(p['link_key_file']))
         device = pick_device(p['device'])
         if p['threads']:
             torch.set_num_threads(p['threads'])
@@ -73,8 +77,8 @@ class TutorNode(ManagedNode):
             _distill_settings(p),
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
             p['max_streams'], p['idle_timeout'], p['max_pixels'], p['lessons_at_once'],
-            folder_named(p['state_folder']), p['library']))
-        self._channels = StreamChannels(self, self._tutor)
+            path_named(p['state_folder']), p['library']))
+        self._channels = StreamChannels(self, self._tutor, self.seal)
         self._labels.publish(student.info)
         self._status.begin(teacher.name, device)
         self._serve()
@@ -130,24 +134,34 @@ class TutorNode(ManagedNode):
     def _get_student(
         self, request: GetStudent.Request, response: GetStudent.Response,
     ) -> GetStudent.Response:
+        seal, question = self.seal, answer_to(request)
         try:
+            seal.check(request)
+            if seal.keyed:
+                self.moments.take(request.stream_id, request.robot, request.moment)
             tutor, channels = self.served()
             update = tutor.first_student(request.stream_id, request.robot)
+            response.student = update_to_msg(update, seal, question)
+            fill_info(response, tutor.info)
             if request.channel:
-                channel = channels.of(request.stream_id, request.channel)
-                response.transfer = channel.send(update_to_bytes(update))
-            else:
-                response.student = update_to_msg(update)
-        except NotActive as error:  # nothing to warn of: somebody wants it so
+                channel = channels.of(request.stream_id, request.robot, request.channel)
+                whole = message_to_bytes(seal.sign(response, question))
+                response = GetStudent.Response(
+                    success=True, transfer=channel.send(whole, transfer=request.transfer))
+        except BadTag as error:  # whoever it is shall not be told more
             response.message = str(error)
-            return response
-        except Exception as error:  # whatever it is, the robot must hear of it
-            response.message = f'{type(error).__name__}: {error}'
             self.get_logger().warning(f'{request.stream_id!r}: {response.message}',
                                       throttle_duration_sec=1.0)
             return response
-        self.get_logger().info(f'{request.stream_id}: gets version {update.version}')
-        return fill_info(response, tutor.info)
+        except NotActive as error:  # nothing to warn of: somebody wants it so
+            return seal.sign(GetStudent.Response(message=str(error)), question)
+        except Exception as error:  # whatever it is, the robot must hear of it
+            message = f'{type(error).__name__}: {error}'
+            self.get_logger().warning(f'{request.stream_id!r}: {message}',
+                                      throttle_duration_sec=1.0)
+            return seal.sign(GetStudent.Response(message=message), question)
+        self.get_logger().info(f'{request.stream_id!r}: gets version {update.version}')
+        return seal.sign(response, question)
 
     def on_taught(self, name: str, update: StudentUpdate) -> None:
         self._status.on_taught()

@@ -7,6 +7,7 @@ from shadowtutor_ros.model.groups import GROUPS
 from shadowtutor_ros.nodes.common_parameters import (
     AUTOSTART,
     ERROR_FAILURES,
+    LINK_KEY_FILE,
     MAX_PIXELS,
     STATE_FOLDER,
     STATUS_PERIOD,
@@ -71,5 +72,5 @@ TUTOR_PARAMETERS = (
               'a new one.', 0.0, 1e6),
     Parameter('library', LIBRARY, 'Students of the past that are kept at most; where a scene is '
               'new, training starts from the best of them; 0: none.', 0, 256),
-    STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
+    LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

@@ -13,6 +13,7 @@ import torch
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.diagnostics import TutorDiagnostics
+from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.runtime.tutor import Tutor, TutorReport
 
@@ -25,6 +26,7 @@ class TutorStatusTopics:
     """
 
     def __init__(self, node: Node, error_failures: int) -> None:
+        self._node = node
         self._clock = node.get_clock()
         self._status = publisher(node, TutorStatus, '~/status', qos.STATE)
         self._array = publisher(node, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
@@ -66,7 +68,8 @@ class TutorStatusTopics:
         stamp = self._clock.now().to_msg()
         status = TutorStatus(
             active=not phase, teacher=self._teacher, device=str(self._device or ''),
-            detail='; '.join(filter(None, (phase, problem, self._detail))),
+            detail='; '.join(filter(None, (
+                phase, problem, crowd(self._node, '~/distill'), self._detail))),
             queued=report.queued,
             load=min(1.0, max(0.0, report.teaching_seconds - before) / max(now - then, 1e-3)),
             steps_share=report.steps_share,

@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.wire.errors import BadKeyFrame, CorruptUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
+from shadowtutor_ros.wire.seal import BadTag, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 from shadowtutor_ros.wire.weights import (
     EncodedWeights,
@@ -51,16 +52,18 @@ def bytes_to_field(data: bytes) -> array[int]:
 
 
 def goal_from_key_frame(
-    key_frame: KeyFrame, channel: str = '', transfer: int = 0,
+    key_frame: KeyFrame, channel: str = '', transfer: int = 0, moment: int = 0,
+    seal: Seal = UNKEYED,
 ) -> Distill.Goal:
     """
-    Return the action goal that carries ``key_frame``.
+    Return the action goal that carries ``key_frame``, with its tag.
 
-    With a ``channel`` the image itself travels there, in the pieces of ``transfer``.
+    With a ``channel`` the image itself travels there, in the pieces of ``transfer``. ``moment``
+    is later than the process's last.
     """
     header = header_to_msg(key_frame.stamp, key_frame.frame_id)
     data = b'' if channel else key_frame.encoded.data
-    return Distill.Goal(
+    return seal.sign(Distill.Goal(
         header=header,
         stream_id=key_frame.stream_id,
         robot=key_frame.robot,
@@ -73,7 +76,8 @@ def goal_from_key_frame(
         channel=channel,
         transfer=transfer,
         frame_period=key_frame.frame_period,
-        stride=key_frame.stride)
+        stride=key_frame.stride,
+        moment=moment))
 
 
 def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFrame:
@@ -98,10 +102,12 @@ def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFra
         stride=goal.stride)
 
 
-def update_to_msg(update: StudentUpdate) -> StudentUpdateMsg:
-    """Return the message of ``update``."""
+def update_to_msg(
+    update: StudentUpdate, seal: Seal = UNKEYED, context: bytes = b'',
+) -> StudentUpdateMsg:
+    """Return the message of ``update``, with a tag for ``context``: what it answers."""
     weights = update.weights
-    return StudentUpdateMsg(
+    return seal.sign(StudentUpdateMsg(
         header=header_to_msg(update.stamp, update.frame_id),
         stream_id=update.stream_id,
         sequence=update.sequence,
@@ -122,15 +128,17 @@ def update_to_msg(update: StudentUpdate) -> StudentUpdateMsg:
         tensors=[WeightTensor(name=t.name, shape=array('I', t.shape), dtype=t.dtype,
                               scale=t.scale, offset=t.offset, length=t.length)
                  for t in weights.tensors],
-        payload=bytes_to_field(weights.payload))
+        payload=bytes_to_field(weights.payload)), context)
 
 
-def update_from_msg(msg: StudentUpdateMsg) -> StudentUpdate:
+def update_from_msg(
+    msg: StudentUpdateMsg, seal: Seal = UNKEYED, context: bytes = b'',
+) -> StudentUpdate:
     """
     Return the update of a message; its weights are not checked here.
 
     Raise CorruptUpdate when the payload is larger than MAX_PAYLOAD, there are more than
-    MAX_TENSORS or MAX_DIMENSIONS of one, or the metric is not 0-1.
+    MAX_TENSORS or MAX_DIMENSIONS of one, the metric is not 0-1, or the tag does not fit.
     """
     _at_most(MAX_PAYLOAD, 'payload bytes', msg.payload)
     _at_most(MAX_TENSORS, 'tensors', msg.tensors)
@@ -140,6 +148,10 @@ def update_from_msg(msg: StudentUpdateMsg) -> StudentUpdate:
         value = getattr(msg, name)
         if not (math.isnan(value) or 0.0 <= value <= 1.0):
             raise CorruptUpdate(f'{name}: expected 0 to 1 or NaN, got {value}')
+    try:
+        seal.check(msg, context)
+    except BadTag as error:
+        raise CorruptUpdate(str(error)) from error
     tensors = tuple(
         TensorSpec(t.name, tuple(t.shape), t.dtype, t.scale, t.offset, t.length)
         for t in msg.tensors)

@@ -28,7 +28,13 @@ from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import distill_server
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
-from shadowtutor_ros.nodes.link.piece_channel import DOWN, new_transfer, PieceChannel, UP
+from shadowtutor_ros.nodes.link.piece_channel import (
+    channel_name,
+    DOWN,
+    new_transfer,
+    PieceChannel,
+    UP,
+)
 from shadowtutor_ros.nodes.link.stream_channels import StreamChannels
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
 from shadowtutor_ros.runtime.job import OnLesson
@@ -36,6 +42,7 @@ from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE, update_from_bytes
+from shadowtutor_ros.wire.seal import Moments, Seal, UNKEYED
 from shadowtutor_ros.wire.update import StudentUpdate
 
 pytestmark = pytest.mark.ros
@@ -66,6 +73,8 @@ class Teacher:
 class TutorDesk:
     tutor: Tutor
     channels: StreamChannels
+    seal: Seal = UNKEYED
+    moments: Moments = field(default_factory=Moments)
     active: bool = True
     taught: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -249,7 +258,7 @@ def test_a_goal_that_was_cancelled_before_it_began_is_not_taught(
 def test_an_answer_that_cannot_be_written_is_a_failure(
     ends: Ends, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def no_message(update: StudentUpdate) -> Any:
+    def no_message(update: StudentUpdate, *seal: object) -> Any:
         raise ValueError('too long')
 
     monkeypatch.setattr(distill_server, 'update_to_msg', no_message)
@@ -313,7 +322,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def channel(ends: Ends) -> Iterator[PieceChannel]:
     """A robot's end of its channel, joined with the tutor's as soon as a goal names it."""
-    channel = PieceChannel(ends.robot, '/robot/channel', UP, DOWN, MAX_UPDATE)
+    channel = PieceChannel(ends.robot, channel_name('/robot', 'a'), UP, DOWN, MAX_UPDATE)
     yield channel
     channel.close()
 
@@ -327,8 +336,9 @@ def test_a_key_frame_comes_and_its_update_goes_in_pieces(
     channel.send(IMAGE, transfer=transfer)
     status, result = goal.result()
     assert status == GoalStatus.STATUS_SUCCEEDED
+    assert result.transfer == transfer
     arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    channel.expect(result.transfer, arrived.put)
+    channel.expect(transfer, arrived.put)
     assert update_from_bytes(arrived.get(timeout=TIMEOUT)).version == 1
 
 

@@ -18,10 +18,12 @@ from shadowtutor_msgs.action import Distill
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.goal_client import GoalClient
 from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
+from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry, SECOND_ANSWER
 from shadowtutor_ros.runtime.link import LinkFailure, Reply
 from shadowtutor_ros.wire.errors import BadUpdate
 from shadowtutor_ros.wire.messages import goal_from_key_frame, update_from_msg
 from shadowtutor_ros.wire.piece_messages import update_from_bytes
+from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 
@@ -32,16 +34,22 @@ class ActionLink:
     A key frame of which nothing is heard, no result, feedback, piece or report, for ``timeout``
     seconds or what ``send`` was told, is cancelled and has failed. Replies to any but the newest
     key frame are ignored. With a ``channel`` images and weights travel there.
+
+    Nothing is taken from nodes that answer to one name. With a key in ``seal`` what has no right
+    tag is no answer and no sign of life; whoever sends it is only told of when time runs out.
     """
 
     def __init__(
         self, node: Node, name: str, timeout: float, channel: PieceChannel | None = None,
+        seal: Seal = UNKEYED,
     ) -> None:
+        self._node = node
+        self._seal = seal
         self._usual_timeout = self._timeout = timeout
         self._name = name
         self._channel = channel
         self._client = GoalClient(
-            node, Distill, name,
+            node, Distill, name, on_second=self._on_second_answer,
             goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST,
             cancel_service_qos_profile=qos.REQUEST, feedback_sub_qos_profile=qos.FEEDBACK)
         self._answered = threading.Condition()
@@ -49,7 +57,10 @@ class ActionLink:
         self._sequence = 0
         self._deadline = 0.0
         self._reply: Reply | None = None
+        self._reply_counts = 0.0  # time.monotonic() from which no second answer will come
         self._goal: Any = None
+        self._question = b''
+        self._hint = ''  # what somebody without the key said
 
     def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         sequence = key_frame.sequence
@@ -57,17 +68,22 @@ class ActionLink:
             self._sequence = sequence
             self._timeout = self._usual_timeout if timeout is None else timeout
             self._reply = self._goal = None
+            self._hint = ''
             self._extend()
         if not self._client.server_is_ready():
             self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True))
             return
         alive = partial(self._on_sign_of_life, sequence)
-        if self._channel is None:
-            goal = goal_from_key_frame(key_frame)
-        else:
-            goal = goal_from_key_frame(key_frame, self._channel.name, new_transfer())
-        future = self._client.send_goal_async(goal, alive)
-        future.add_done_callback(partial(self._on_goal, sequence))
+        goal = goal_from_key_frame(
+            key_frame, '' if self._channel is None else self._channel.name, new_transfer(),
+            time.monotonic_ns(), self._seal)
+        self._question = answer_to(goal)
+        if self._channel is not None:
+            self._channel.expect(
+                goal.transfer, partial(self._on_pieces, sequence, self._question), alive)
+        future = self._client.send_goal_async(
+            goal, partial(self._on_feedback, sequence, self._question))
+        future.add_done_callback(partial(self._on_goal, sequence, self._question))
         with self._answered:
             if (self._channel is not None and sequence == self._sequence
                     and self._reply is None):
@@ -76,15 +92,16 @@ class ActionLink:
 
     def receive(self, wait: bool) -> Reply | None:
         with self._answered:
-            while wait and self._reply is None and (
-                    left := self._deadline - time.monotonic()) > 0:
+            while (left := self._until_there_is_something()) > 0:
+                if not wait:
+                    return None
                 self._answered.wait(left)
-            if self._reply is None and time.monotonic() >= self._deadline:
+            if self._reply is None:
                 self._abandon()
-                return LinkFailure(f'no sign of {self._name} for {self._timeout:.1f} s', True)
+                return LinkFailure(
+                    f'no sign of {self._name} for {self._timeout:.1f} s{self._hint}', True)
             reply, self._reply = self._reply, None
-            if reply is not None:
-                self._sequence = 0
+            self._sequence = 0
             return reply
 
     def give_up(self) -> None:
@@ -111,42 +128,74 @@ class ActionLink:
     def _extend(self) -> None:
         self._deadline = time.monotonic() + self._timeout
 
-    def _on_sign_of_life(self, sequence: int, feedback: object = None) -> None:
+    def _until_there_is_something(self) -> float:
+        """Return the seconds until there is a reply or it is too late for one."""
+        at = self._deadline if self._reply is None else self._reply_counts
+        return at - time.monotonic()
+
+    def _on_sign_of_life(self, sequence: int) -> None:
         with self._answered:
             if sequence == self._sequence:
                 self._extend()
 
-    def _on_goal(self, sequence: int, future: Future) -> None:
+    def _on_feedback(self, sequence: int, question: bytes, message: Any) -> None:
+        if self._is_sealed(message.feedback, question):
+            self._on_sign_of_life(sequence)
+
+    def _is_sealed(self, message: Any, question: bytes) -> bool:
+        """Say whether a message comes from one with the key; True without a key."""
+        if not self._seal.keyed:
+            return True
+        try:
+            self._seal.check(message, question)
+        except BadTag as error:
+            self._hint = f'; somebody answered: {error}'
+            return False
+        return True
+
+    def _on_second_answer(self) -> None:
+        with self._answered:
+            if self._seal.keyed or not self._sequence:
+                return
+            self._reply, self._reply_counts = LinkFailure(rivalry(self._name)), 0.0
+            self.answered_at = time.perf_counter()
+            self._answered.notify_all()
+
+    def _on_goal(self, sequence: int, question: bytes, future: Future) -> None:
         goal = future.result()
         if goal is None or not goal.accepted:
-            self._answer(sequence, LinkFailure(
-                f"{self._name} rejected the key frame: too large, no place, or another robot's "
-                'stream_id; its log says which'))
+            reason = (f"{self._name} rejected the key frame: too large, no place, another robot's "
+                      'stream_id, or another key; its log says which')
+            if self._seal.keyed:  # anybody can say that
+                self._hint = f'; {reason}'
+            else:
+                self._answer(sequence, LinkFailure(reason))
             return
         with self._answered:
             if sequence != self._sequence:
                 goal.cancel_goal_async()
                 return
             self._goal = goal
-        goal.get_result_async().add_done_callback(partial(self._on_result, sequence))
+        goal.get_result_async().add_done_callback(
+            partial(self._on_result, sequence, question))
 
-    def _on_result(self, sequence: int, future: Future) -> None:
+    def _on_result(self, sequence: int, question: bytes, future: Future) -> None:
         response = future.result()
         if response is None:
             self._answer(sequence, LinkFailure(f'{self._name} gave no result'))
+        elif not self._is_sealed(response.result, question):
+            return
         elif response.status != GoalStatus.STATUS_SUCCEEDED:
             reason = response.result.message or f'goal ended with status {response.status}'
             self._answer(sequence, LinkFailure(reason))
         elif self._channel is not None and response.result.transfer:
-            self._on_sign_of_life(sequence)
-            self._channel.expect(
-                response.result.transfer, partial(self._on_pieces, sequence),
-                partial(self._on_sign_of_life, sequence))
+            self._on_sign_of_life(sequence)  # its pieces come, or have come
         else:
-            self._decode(sequence, lambda: update_from_msg(response.result.update))
+            self._decode(sequence, lambda: update_from_msg(
+                response.result.update, self._seal, question))
 
-    def _on_pieces(self, sequence: int, data: bytes) -> None:
-        self._decode(sequence, lambda: update_from_bytes(data))
+    def _on_pieces(self, sequence: int, question: bytes, data: bytes) -> None:
+        self._decode(sequence, lambda: update_from_bytes(data, self._seal, question))
 
     def _decode(self, sequence: int, decode: Callable[[], StudentUpdate]) -> None:
         try:
@@ -154,11 +203,18 @@ class ActionLink:
         except BadUpdate as error:
             self._answer(sequence, LinkFailure(f'{type(error).__name__}: {error}'))
 
+    def _when_it_counts(self, reply: Reply) -> float:
+        if (self._seal.keyed or isinstance(reply, LinkFailure)
+                or count_tutors(self._node, self._name) < 2):
+            return 0.0
+        return time.monotonic() + SECOND_ANSWER
+
     def _answer(self, sequence: int, reply: Reply) -> None:
         with self._answered:
-            if sequence == self._sequence:
+            if sequence == self._sequence and self._reply is None:
                 if self._channel is not None:
                     self._channel.stop_sending()  # refused or not, it was enough
                 self._reply = reply
+                self._reply_counts = self._when_it_counts(reply)
                 self.answered_at = time.perf_counter()
                 self._answered.notify_all()

@@ -12,6 +12,7 @@ import threading
 import time
 
 from rclpy.node import Node
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from shadowtutor_msgs.msg import Piece, PieceReport
 
 try:
@@ -30,6 +31,7 @@ from shadowtutor_ros.wire.piece_messages import (
     report_from_msg,
     report_to_msg,
 )
+from shadowtutor_ros.wire.seal import BadTag, Seal, UNKEYED
 
 UP, DOWN = 'up', 'down'
 
@@ -41,8 +43,17 @@ def channel_name(node_name: str, stream_id: str, robot: int = 0) -> str:
     ``node_name`` is the robot's, fully qualified; ``robot`` the random 64-bit number of its
     process. Whoever has the same node name, or the same stream id by mistake, has other topics.
     """
+    return node_name + _channel_of(stream_id, robot)
+
+
+def is_channel_of(name: str, stream_id: str, robot: int) -> bool:
+    """Say whether ``name`` is a prefix that the stream's robot can have."""
+    return name.endswith(_channel_of(stream_id, robot))
+
+
+def _channel_of(stream_id: str, robot: int) -> str:
     digest = blake2b(stream_id.encode(), digest_size=8, salt=robot.to_bytes(8, 'big'))
-    return f'{node_name}/channel/s{digest.hexdigest()}'
+    return f'/channel/s{digest.hexdigest()}'
 
 
 @dataclass
@@ -57,10 +68,14 @@ class PieceChannel:
     One end of the topics under ``name``: pieces go out on ``outward``, come in on ``inward``.
 
     The robot's end sends ``up``, the tutor's ``down``. Needs a node that one thread spins.
-    ``max_bytes`` bounds what is collected.
+    ``max_bytes`` bounds what is collected. What has no tag of ``seal`` is not there at all.
     """
 
-    def __init__(self, node: Node, name: str, outward: str, inward: str, max_bytes: int) -> None:
+    def __init__(
+        self, node: Node, name: str, outward: str, inward: str, max_bytes: int,
+        seal: Seal = UNKEYED,
+    ) -> None:
+        """Raise InvalidTopicNameException, with nothing made."""
         self.name = name
         self.path = PathEstimate()
         self._node = node
@@ -69,7 +84,12 @@ class PieceChannel:
         self._on_progress: Callable[[], None] = _nothing
         self._expected: _Expected | None = None
         self._closed = False
+        self._seal = seal
+        self._topics = {way: f'{name}/{way}'.encode() for way in (outward, inward)}
+        self._outward, self._inward = outward, inward
         self._changed = threading.Condition()
+        for topic in (outward, inward):
+            validate_full_topic_name(f'{name}/{topic}_report')
         self._pieces = node.create_publisher(Piece, f'{name}/{outward}', qos.PIECES)
         self._reports = node.create_publisher(
             PieceReport, f'{name}/{inward}_report', qos.PIECES)
@@ -117,6 +137,7 @@ class PieceChannel:
         """
         with self._changed:
             self._expected = _Expected(transfer, on_payload, on_progress or _nothing)
+            self._receiver.expected = transfer
         self._deliver()
 
     def close(self) -> None:
@@ -150,11 +171,13 @@ class PieceChannel:
                                        min(max(0.0, wake_at - now), threading.TIMEOUT_MAX))
                     continue
             for piece in pieces:
-                self._pieces.publish(piece_to_msg(piece))
+                self._pieces.publish(piece_to_msg(
+                    piece, self._seal, self._topics[self._outward]))
 
     def _on_report(self, msg: PieceReport) -> None:
         with self._changed:
-            if self._sender is None or self._sender.transfer != msg.transfer:
+            if (self._sender is None or self._sender.transfer != msg.transfer
+                    or not self._is_ours(msg, self._outward)):
                 return
             self._sender.on_report(report_from_msg(msg), time.monotonic())
             on_progress = self._on_progress
@@ -171,7 +194,7 @@ class PieceChannel:
 
     def _on_piece(self, msg: Piece) -> None:
         with self._changed:
-            if self._closed:
+            if self._closed or not self._is_ours(msg, self._inward):
                 return
             try:
                 report = self._receiver.on_piece(piece_from_msg(msg))
@@ -180,10 +203,20 @@ class PieceChannel:
                 return
             expected = self._expected
         if report is not None:
-            self._reports.publish(report_to_msg(report))
+            self._reports.publish(report_to_msg(
+                report, self._seal, self._topics[self._inward]))
         if expected is not None and expected.transfer == msg.transfer:
             expected.on_progress()
             self._deliver()
+
+    def _is_ours(self, msg: Piece | PieceReport, way: str) -> bool:
+        try:
+            self._seal.check(msg, self._topics[way])
+        except BadTag as error:
+            self._node.get_logger().warning(
+                f'{self.name}: {error}', throttle_duration_sec=60.0)
+            return False
+        return True
 
     def _deliver(self) -> None:
         with self._changed:

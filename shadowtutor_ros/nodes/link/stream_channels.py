@@ -9,9 +9,10 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
-from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.piece_channel import DOWN, is_channel_of, PieceChannel, UP
 from shadowtutor_ros.runtime.tutor import Tutor
 from shadowtutor_ros.schedule.turns import Refused
+from shadowtutor_ros.wire.seal import Seal, UNKEYED
 
 MAX_KEY_FRAME = 64 << 20  # bytes
 
@@ -23,19 +24,22 @@ class BadChannel(Refused):
 class StreamChannels:
     """One channel per stream that the tutor serves; may be used from any thread."""
 
-    def __init__(self, node: Node, tutor: Tutor) -> None:
+    def __init__(self, node: Node, tutor: Tutor, seal: Seal = UNKEYED) -> None:
+        self._seal = seal
         self._channel_node = ChannelNode(node)
         self._tutor = tutor
         self._channels: dict[str, PieceChannel] = {}
         self._lock = threading.Lock()
         self._closed = False
 
-    def of(self, stream_id: str, name: str) -> PieceChannel:
+    def of(self, stream_id: str, robot: int, name: str) -> PieceChannel:
         """
         Return the channel ``name`` of a stream that has a place, opening it if it is not open.
 
-        Raise BadChannel, Refused when all are closed.
+        Raise BadChannel when it is not one of the stream's robot, Refused when all are closed.
         """
+        if not is_channel_of(name, stream_id, robot):
+            raise BadChannel(f'channel {name[:256]!r}: expected one of this stream and robot')
         with self._lock:
             if self._closed:
                 raise Refused('the tutor is about to rest')
@@ -46,9 +50,10 @@ class StreamChannels:
             for old in [s for s in self._channels if s not in served or s == stream_id]:
                 self._channels.pop(old).close()
             try:
-                channel = PieceChannel(self._channel_node.node, name, DOWN, UP, MAX_KEY_FRAME)
+                channel = PieceChannel(
+                    self._channel_node.node, name, DOWN, UP, MAX_KEY_FRAME, self._seal)
             except InvalidTopicNameException as error:
-                raise BadChannel(f'channel {name!r}: {error}') from error
+                raise BadChannel(f'channel {name[:256]!r}: {error}') from error
             self._channels[stream_id] = channel
             return channel
 

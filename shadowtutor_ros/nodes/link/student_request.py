@@ -14,11 +14,13 @@ from shadowtutor_msgs.srv import GetStudent
 
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.student import StudentInfo
-from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
+from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
+from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.messages import info_from_response, update_from_msg
-from shadowtutor_ros.wire.piece_messages import update_from_bytes
+from shadowtutor_ros.wire.piece_messages import message_from_bytes
+from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal
 from shadowtutor_ros.wire.update import StudentUpdate
 
 _POLL = 0.5  # seconds between looks for the tutor
@@ -30,19 +32,22 @@ class StudentRequest:
 
     ``on_student`` may refuse it, with a ShadowTutorError or ValueError; ``on_refused`` is told
     why, and the tutor is asked again. A tutor answers at once: a request is lost when nothing,
-    no answer and no piece, has come for ``patience`` seconds.
+    no answer and no piece, has come for ``patience`` seconds. With a key in ``seal`` what has no
+    right tag is no answer; without one nothing is taken while several nodes offer one name.
     """
 
     def __init__(
         self, node: ManagedNode, tutor: str, stream_id: str, robot: int,
         channel: PieceChannel | None, patience: float,
         on_student: Callable[[StudentUpdate, StudentInfo], None],
-        on_refused: Callable[[str], None],
+        on_refused: Callable[[str], None], seal: Seal,
     ) -> None:
         self._node = node
+        self._tutor = tutor
         self._client = node.create_client(GetStudent, f'{tutor}/get_student')
-        self._request = GetStudent.Request(
-            stream_id=stream_id, robot=robot, channel=channel.name if channel is not None else '')
+        self._fields = {'stream_id': stream_id, 'robot': robot,
+                        'channel': channel.name if channel is not None else ''}
+        self._seal = seal
         self._channel = channel
         self._patience = patience
         self._on_student = on_student
@@ -67,32 +72,48 @@ class StudentRequest:
             self._pending = None
         if not self._closed and self._client.service_is_ready():
             self._hear()
-            self._pending = future = self._client.call_async(self._request)
-            future.add_done_callback(self._on_response)
+            request = self._seal.sign(GetStudent.Request(
+                **self._fields, transfer=new_transfer(), moment=time.monotonic_ns()))
+            self._pending = future = self._client.call_async(request)
+            question = answer_to(request)
+            if self._channel is not None:
+                self._channel.expect(
+                    request.transfer, partial(self._on_pieces, future, question), self._hear)
+            future.add_done_callback(partial(self._on_response, question))
 
     def _hear(self) -> None:
         self._heard = time.monotonic()
 
-    def _on_response(self, future: Future) -> None:
+    def _on_response(self, question: bytes, future: Future) -> None:
         if future is not self._pending:
             return
-        self._hear()
         with self._refusing():
-            response = future.result()
-            if not response.success:
-                raise WireError(response.message)
-            info = info_from_response(response)
-            if self._channel is not None and response.transfer:
-                self._channel.expect(
-                    response.transfer, partial(self._on_pieces, future, info), self._hear)
-                return
-            self._on_student(update_from_msg(response.student), info)
+            self._on_answer(future.result(), question)
 
-    def _on_pieces(self, future: Future, info: StudentInfo, data: bytes) -> None:
+    def _on_pieces(self, future: Future, question: bytes, data: bytes) -> None:
         if future is not self._pending:
             return
         with self._refusing():
-            self._on_student(update_from_bytes(data), info)
+            self._on_answer(message_from_bytes(data, GetStudent.Response), question)
+
+    def _on_answer(self, response: GetStudent.Response, question: bytes) -> None:
+        if self._seal.keyed:
+            try:
+                self._seal.check(response, question)
+            except BadTag as error:
+                self._on_refused(f'somebody answered: {error}')
+                return
+        self._hear()
+        if not response.success:
+            raise WireError(response.message)
+        if response.transfer and self._channel is not None:
+            return  # its pieces come, or have come
+        self._seal.check(response, question)
+        action = f'{self._tutor}/distill'
+        if not self._seal.keyed and count_tutors(self._node, action) > 1:
+            raise WireError(rivalry(action))
+        self._on_student(update_from_msg(response.student, self._seal, question),
+                         info_from_response(response))
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:

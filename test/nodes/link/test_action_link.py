@@ -32,8 +32,8 @@ TIMEOUT = 60.0
 NAME = '/tutor/distill'
 FRAME = np.zeros((8, 8, 3), np.uint8)
 REJECTED = LinkFailure(
-    "/tutor/distill rejected the key frame: too large, no place, or another robot's stream_id; "
-    'its log says which')
+    "/tutor/distill rejected the key frame: too large, no place, another robot's stream_id, "
+    'or another key; its log says which')
 
 
 @dataclass

@@ -33,7 +33,7 @@ def client(domain_id: int) -> Iterator[GoalClient]:
     rclpy.init(context=context, domain_id=domain_id)
     robot, server = (rclpy.create_node(name, context=context) for name in ('robot', 'server'))
     action = ActionServer(server, Distill, 'distill', work)
-    client = GoalClient(robot, Distill, 'distill')
+    client = GoalClient(robot, Distill, 'distill', on_second=lambda: None)
     assert client.wait_for_server(TIMEOUT)
     executor = MultiThreadedExecutor(4, context=context)
     for node in (robot, server):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 import queue
@@ -21,6 +22,7 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
 from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
+from shadowtutor_ros.wire.seal import UNKEYED
 
 pytestmark = pytest.mark.ros
 
@@ -127,8 +129,9 @@ def test_a_newer_payload_takes_the_place_of_an_older(ends: Ends) -> None:
 
 def test_what_is_too_large_is_not_collected_and_the_rest_works(ends: Ends) -> None:
     publisher = ends.node.create_publisher(Piece, f'{CHANNEL}/up', qos.PIECES)
-    publisher.publish(Piece(transfer=5, size=2**31, index=0, order=1, report=True,
-                            data=bytes(PIECE_BYTES)))
+    publisher.publish(UNKEYED.sign(Piece(
+        transfer=5, size=2**31, index=0, order=1, report=True,
+        data=array('B', bytes(PIECE_BYTES))), f'{CHANNEL}/up'.encode()))
     ends.robot.send(PICTURE + bytes(100_000))
     transfer = ends.robot.send(b'small')
     assert receive(ends.tutor, transfer) == b'small'

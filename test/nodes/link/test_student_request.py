@@ -30,15 +30,15 @@ from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
 from shadowtutor_ros.wire.errors import StaleUpdate
-from shadowtutor_ros.wire.messages import fill_info
-from shadowtutor_ros.wire.piece_messages import update_to_bytes
+from shadowtutor_ros.wire.messages import fill_info, update_to_msg
+from shadowtutor_ros.wire.piece_messages import message_to_bytes, update_to_bytes
+from shadowtutor_ros.wire.seal import answer_to, UNKEYED
 from shadowtutor_ros.wire.update import StudentUpdate
 
 pytestmark = pytest.mark.ros
 
 TIMEOUT = 60.0
 ROBOT = 2**64 - 5
-TRANSFER = 99
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Robot:
 
     node: ManagedNode
     channel: PieceChannel
-    answer: Callable[[GetStudent.Response], object]
+    answer: Callable[[GetStudent.Request, GetStudent.Response], object]
     requests: list[GetStudent.Request] = field(default_factory=list)
     students: queue.Queue[StudentUpdate] = field(default_factory=queue.Queue)
     refusals: queue.Queue[str] = field(default_factory=queue.Queue)
@@ -56,7 +56,7 @@ class Robot:
 
     def ask(self, patience: float) -> StudentRequest:
         return StudentRequest(self.node, '/tutor', 'camera', ROBOT, self.channel, patience,
-                            self.on_student, self.on_refused)
+                            self.on_student, self.on_refused, UNKEYED)
 
     def on_student(self, update: StudentUpdate, info: StudentInfo) -> None:
         self.take()
@@ -70,7 +70,7 @@ class Robot:
         self, request: GetStudent.Request, response: GetStudent.Response,
     ) -> GetStudent.Response:
         self.requests.append(request)
-        self.answer(response)
+        self.answer(request, response)
         return response
 
 
@@ -90,8 +90,8 @@ def server(domain_id: int) -> Iterator[Node]:
 
 @pytest.fixture
 def robot(server: Node, info: StudentInfo) -> Iterator[Robot]:
-    def with_pieces(response: GetStudent.Response) -> None:
-        fill_info(response, info).transfer = TRANSFER
+    def with_pieces(request: GetStudent.Request, response: GetStudent.Response) -> None:
+        response.success, response.transfer = True, request.transfer
 
     node = ManagedNode('robot')
     channel_node = ChannelNode(node)
@@ -122,6 +122,14 @@ def tutor(robot: Robot) -> Iterator[PieceChannel]:
     channel_node.close()
 
 
+def whole(request: GetStudent.Request, update: StudentUpdate, info: StudentInfo) -> bytes:
+    """Return the answer to a request as pieces carry it."""
+    question = answer_to(request)
+    response = fill_info(GetStudent.Response(
+        student=update_to_msg(update, UNKEYED, question)), info)
+    return message_to_bytes(UNKEYED.sign(response, question))
+
+
 def test_while_pieces_come_the_tutor_is_not_asked_again(
     robot: Robot, server: Node, update: StudentUpdate,
 ) -> None:
@@ -134,8 +142,9 @@ def test_while_pieces_come_the_tutor_is_not_asked_again(
         if robot.requests and pieces.get_subscription_count():
             index = next(indices)
             part = data[index * PIECE_BYTES:(index + 1) * PIECE_BYTES]
-            pieces.publish(Piece(transfer=TRANSFER, size=len(data), index=index,
-                                 order=index + 1, data=array('B', part)))
+            pieces.publish(UNKEYED.sign(Piece(
+                transfer=robot.requests[0].transfer, size=len(data), index=index,
+                order=index + 1, data=array('B', part)), b'/channel/down'))
 
     server.create_timer(0.15, send_next)
     first = robot.ask(patience=2.0)
@@ -154,26 +163,28 @@ def test_a_request_of_which_nothing_comes_is_lost(robot: Robot) -> None:
 
 
 def test_who_is_refused_says_why_and_asks_again(
-    robot: Robot, tutor: PieceChannel, update: StudentUpdate,
+    robot: Robot, tutor: PieceChannel, update: StudentUpdate, info: StudentInfo,
 ) -> None:
     accept = robot.answer
 
-    def refuse(response: GetStudent.Response) -> None:
+    def refuse(request: GetStudent.Request, response: GetStudent.Response) -> None:
         response.message = 'StreamTaken: it belongs to another robot'
         robot.answer = accept
 
     robot.answer = refuse
     first = robot.ask(TIMEOUT)
     assert robot.refusals.get(timeout=TIMEOUT) == 'StreamTaken: it belongs to another robot'
-    tutor.send(update_to_bytes(update), transfer=TRANSFER)
+    wait_until(lambda: len(robot.requests) == 2, TIMEOUT)
+    request = robot.requests[1]
+    tutor.send(whole(request, update, info), transfer=request.transfer)
     assert robot.students.get(timeout=TIMEOUT).weights == update.weights
-    assert len(robot.requests) == 2
     first.close()
 
 
 @pytest.mark.parametrize('error', [StaleUpdate('old'), RuntimeError('CUDA error')], ids=repr)
 def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
-    robot: Robot, tutor: PieceChannel, update: StudentUpdate, error: Exception,
+    robot: Robot, tutor: PieceChannel, update: StudentUpdate, info: StudentInfo,
+    error: Exception,
 ) -> None:
     failed = threading.Event()
     robot.node.on_failed = failed.set
@@ -184,7 +195,9 @@ def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
     robot.take = take
     robot.node.trigger_configure()
     first = robot.ask(TIMEOUT)
-    tutor.send(update_to_bytes(update), transfer=TRANSFER)
+    wait_until(lambda: bool(robot.requests), TIMEOUT)
+    request = robot.requests[0]
+    tutor.send(whole(request, update, info), transfer=request.transfer)
     if isinstance(error, StaleUpdate):
         assert robot.refusals.get(timeout=TIMEOUT) == 'old'
         assert not failed.is_set()
