@@ -24,6 +24,7 @@ from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal
 from shadowtutor_ros.wire.update import StudentUpdate
 
 _POLL = 0.5  # seconds between looks for the tutor
+_SOON = 2.0  # seconds: pieces that are on their way begin to come within
 
 
 class StudentRequest:
@@ -102,6 +103,8 @@ class StudentRequest:
                 self._seal.check(response, question)
             except BadTag as error:
                 self._on_refused(f'somebody answered: {error}')
+                # The tutor may not have heard the request: only who answered was known by then.
+                self._heard = time.monotonic() - self._patience + min(self._patience, _SOON)
                 return
         self._hear()
         if not response.success:

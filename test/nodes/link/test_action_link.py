@@ -17,13 +17,17 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from robots import wait_until
 from shadowtutor_msgs.action import Distill
+from shadowtutor_msgs.msg import StudentUpdate
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry
 from shadowtutor_ros.runtime.link import LinkFailure
 from shadowtutor_ros.wire.key_frame import encode_frame
+from shadowtutor_ros.wire.seal import answer_to, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION
 
 pytestmark = pytest.mark.ros
@@ -43,6 +47,7 @@ class FakeTutor:
     accept: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     takes: bool = True
+    update: StudentUpdate | None = None
     signs: int = 0
     signs_given: threading.Event = field(default_factory=threading.Event)
     asked: queue.Queue[int] = field(default_factory=queue.Queue)
@@ -64,6 +69,11 @@ class FakeTutor:
             self.done.wait(0.1)
         self.signs_given.set()
         assert self.done.wait(TIMEOUT)
+        if self.update is not None:
+            question = answer_to(goal.request)
+            goal.succeed()
+            return UNKEYED.sign(Distill.Result(
+                update=UNKEYED.sign(self.update, question)), question)
         goal.abort()
         return Distill.Result(message=f'{goal.request.sequence}: not today')
 
@@ -197,3 +207,51 @@ def test_a_goal_that_is_accepted_after_a_newer_one_was_sent_is_cancelled(ends: E
     assert ends.tutor.asked.get(timeout=TIMEOUT) == 2
     assert ends.tutor.cancelled.get(timeout=TIMEOUT)  # the first one
     assert failure(ends.link) == LinkFailure('2: not today')
+
+
+def test_what_two_tutors_answer_is_not_taken(ends: Ends) -> None:
+    """Neither the first's answer nor the second's."""
+    second = ActionServer(
+        ends.robot, Distill, NAME, lambda handle: Distill.Result(),
+        goal_callback=lambda goal: GoalResponse.REJECT,
+        goal_service_qos_profile=qos.REQUEST, result_service_qos_profile=qos.REQUEST)
+    wait_until(lambda: count_tutors(ends.robot, NAME) == 2, TIMEOUT)
+    ends.tutor.accept.set()
+    for sequence in 1, 2:
+        ends.link.send(key_frame(sequence))
+        reply = failure(ends.link)
+        if reply == REJECTED:  # by the first to answer, before anybody else did
+            continue
+        assert reply.reason == rivalry(NAME)
+    second.destroy()
+
+
+def test_an_answer_waits_for_a_second_one_where_two_are_listed(ends: Ends) -> None:
+    """One of them may have been killed: it is taken a second later."""
+    silent = ends.robot.create_publisher(
+        Distill.Impl.FeedbackMessage, f'{NAME}/_action/feedback', qos.FEEDBACK)
+    wait_until(lambda: count_tutors(ends.robot, NAME) == 2, TIMEOUT)
+    ends.tutor.update = update = UNKEYED.sign(StudentUpdate(stream_id='robot'))
+    ends.tutor.accept.set()
+    ends.tutor.done.set()
+    ends.link.send(key_frame(1))
+    wait_until(lambda: ends.link._reply is not None, TIMEOUT)
+    assert ends.link.receive(wait=False) is None
+    reply = ends.link.receive(wait=True)
+    assert not isinstance(reply, LinkFailure)
+    assert reply.stream_id == update.stream_id
+    ends.robot.destroy_publisher(silent)
+
+
+def test_with_a_key_who_has_none_neither_answers_nor_lives(ends: Ends) -> None:
+    link = ActionLink(ends.robot, NAME, TIMEOUT, seal=Seal(b'key'))
+    assert link._client.wait_for_server(TIMEOUT)
+    ends.tutor.signs = 10  # 1 s
+    ends.tutor.accept.set()
+    link.send(key_frame(1), 0.5)
+    reply = failure(link)
+    assert reply.silent
+    assert reply.reason == ('no sign of /tutor/distill for 0.5 s; somebody answered: '
+                            'Distill_Feedback: without the right key (link_key_file), or for '
+                            'somebody else')
+    link.close()

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import itertools
 import queue
 import threading
 
 import pytest
 import rclpy
+from rclpy.action import ActionServer
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from robots import wait_until
 from scene import Scene
+from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.msg import Piece
 from shadowtutor_msgs.srv import GetStudent
 
@@ -24,6 +26,7 @@ from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
@@ -32,7 +35,7 @@ from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
 from shadowtutor_ros.wire.errors import StaleUpdate
 from shadowtutor_ros.wire.messages import fill_info, update_to_msg
 from shadowtutor_ros.wire.piece_messages import message_to_bytes, update_to_bytes
-from shadowtutor_ros.wire.seal import answer_to, UNKEYED
+from shadowtutor_ros.wire.seal import answer_to, Seal, UNKEYED
 from shadowtutor_ros.wire.update import StudentUpdate
 
 pytestmark = pytest.mark.ros
@@ -54,9 +57,9 @@ class Robot:
     asked: int = 0  # requests when the last answer was refused
     take: Callable[[], object] = lambda: None
 
-    def ask(self, patience: float) -> StudentRequest:
+    def ask(self, patience: float, seal: Seal = UNKEYED) -> StudentRequest:
         return StudentRequest(self.node, '/tutor', 'camera', ROBOT, self.channel, patience,
-                            self.on_student, self.on_refused, UNKEYED)
+                            self.on_student, self.on_refused, seal)
 
     def on_student(self, update: StudentUpdate, info: StudentInfo) -> None:
         self.take()
@@ -122,12 +125,14 @@ def tutor(robot: Robot) -> Iterator[PieceChannel]:
     channel_node.close()
 
 
-def whole(request: GetStudent.Request, update: StudentUpdate, info: StudentInfo) -> bytes:
+def whole(
+    request: GetStudent.Request, update: StudentUpdate, info: StudentInfo, seal: Seal = UNKEYED,
+) -> bytes:
     """Return the answer to a request as pieces carry it."""
     question = answer_to(request)
     response = fill_info(GetStudent.Response(
-        student=update_to_msg(update, UNKEYED, question)), info)
-    return message_to_bytes(UNKEYED.sign(response, question))
+        student=update_to_msg(update, seal, question)), info)
+    return message_to_bytes(seal.sign(response, question))
 
 
 def test_while_pieces_come_the_tutor_is_not_asked_again(
@@ -205,3 +210,45 @@ def test_a_bad_answer_is_refused_and_an_error_of_ones_own_is_not_the_tutors(
         assert failed.wait(TIMEOUT)
         assert robot.refusals.empty()
     first.close()
+
+
+def test_with_a_key_a_strangers_answer_is_none(
+    robot: Robot, tutor: PieceChannel, update: StudentUpdate, info: StudentInfo,
+) -> None:
+    """It is said, the tutor's own is waited for, and the tutor is asked again soon."""
+    key, evil = Seal(b'key'), replace(update, session_id=666)
+
+    def forge(request: GetStudent.Request, response: GetStudent.Response) -> None:
+        question = answer_to(request)
+        response.student = update_to_msg(evil, UNKEYED, question)
+        UNKEYED.sign(fill_info(response, info), question)
+
+    robot.answer = forge
+    first = robot.ask(TIMEOUT, key)
+    assert robot.refusals.get(timeout=TIMEOUT).startswith('somebody answered: GetStudent_Resp')
+    wait_until(lambda: len(robot.requests) > 1, TIMEOUT / 2)
+    request = robot.requests[-1]
+    tutor.send(whole(request, update, info, key), transfer=request.transfer)
+    assert robot.students.get(timeout=TIMEOUT).session_id == update.session_id
+    first.close()
+
+
+def test_without_a_key_no_student_is_taken_while_there_are_two_tutors(
+    robot: Robot, tutor: PieceChannel, server: Node, update: StudentUpdate, info: StudentInfo,
+) -> None:
+    both = [ActionServer(server, Distill, '/tutor/distill', lambda handle: Distill.Result())
+            for _ in range(2)]
+    first = robot.ask(TIMEOUT)
+    wait_until(lambda: bool(robot.requests), TIMEOUT)
+    wait_until(lambda: count_tutors(robot.node, '/tutor/distill') == 2, TIMEOUT)
+    request = robot.requests[0]
+    tutor.send(whole(request, update, info), transfer=request.transfer)
+    assert robot.refusals.get(timeout=TIMEOUT) == rivalry('/tutor/distill')
+    both.pop().destroy()
+    wait_until(lambda: count_tutors(robot.node, '/tutor/distill') == 1, TIMEOUT)
+    wait_until(lambda: len(robot.requests) > 1, TIMEOUT)
+    request = robot.requests[-1]
+    tutor.send(whole(request, update, info), transfer=request.transfer)
+    assert robot.students.get(timeout=TIMEOUT).weights == update.weights
+    first.close()
+    both.pop().destroy()
