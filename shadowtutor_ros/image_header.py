@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 
 from shadowtutor_ros.errors import ShadowTutorError
 
@@ -23,6 +24,8 @@ _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _CHUNK = 12  # bytes of length, kind and checksum
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by a PNG's kind of colour
+_PART = 4 << 20  # bytes that are unpacked at a time
 
 # RIFF, length, form; chunk and length; the picture's tag, start and size. A chunk VP8X would bring
 # animation, rotation and colour profiles.
@@ -66,9 +69,39 @@ def png_size(data: bytes) -> tuple[int, int]:
     Raise BadHeader when it is no PNG, a chunk is longer than the data, there are more than
     MAX_CHUNKS, or no end: OpenCV allocates what a chunk says.
     """
+    return _read_png(data)[0]
+
+
+def check_png_pixels(data: bytes) -> None:
+    """
+    Raise BadHeader when a PNG has more packed than its pixels: OpenCV unpacks all that is there.
+
+    It takes half as long as decoding; look at ``png_size`` first.
+    """
+    (height, width), packed = _read_png(data)
+    depth, colour = data[24], data[25]
+    row = (width * depth * _CHANNELS.get(colour, 4) + 7) // 8 + 1
+    most = 2 * row * height + _PART  # interlaced rows take a little more
+    unpacker, size = zlib.decompressobj(), 0
+    for part in packed:
+        left = part
+        while left and not unpacker.eof:
+            try:
+                size += len(unpacker.decompress(left, _PART))
+            except zlib.error:  # the decoder says how much of it it takes
+                return
+            if size > most:
+                raise BadHeader(f'PNG: expected at most {most} bytes of pixels, its data unpacks '
+                                'to more')
+            left = unpacker.unconsumed_tail
+
+
+def _read_png(data: bytes) -> tuple[tuple[int, int], list[bytes]]:
+    """Return height and width and the parts of the packed pixels; raise BadHeader."""
     if data[:8] != _PNG_SIGNATURE or data[8:16] != b'\0\0\0\x0dIHDR':
         raise _not('png', data, 'no signature and header')
     at = len(_PNG_SIGNATURE)
+    packed: list[bytes] = []
     for _ in range(MAX_CHUNKS):
         length, kind = int.from_bytes(data[at:at + 4], 'big'), data[at + 4:at + 8]
         if at + _CHUNK + length > len(data):
@@ -76,7 +109,9 @@ def png_size(data: bytes) -> tuple[int, int]:
                             f'{length} bytes of {kind!r} at {at}')
         if kind == b'IEND':
             width, height = struct.unpack_from('>II', data, 16)
-            return height, width
+            return (height, width), packed
+        if kind == b'IDAT':
+            packed.append(data[at + 8:at + 8 + length])
         at += _CHUNK + length
     raise BadHeader(f'PNG: expected at most {MAX_CHUNKS} chunks')
 

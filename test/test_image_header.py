@@ -7,6 +7,7 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import cv2
@@ -16,6 +17,7 @@ import pytest
 
 from shadowtutor_ros.image_header import (
     BadHeader,
+    check_png_pixels,
     jpeg_size,
     MAX_CHUNKS,
     MAX_MARKERS,
@@ -23,6 +25,8 @@ from shadowtutor_ros.image_header import (
     png_size,
     webp_size,
 )
+from shadowtutor_ros.wire.errors import BadKeyFrame
+from shadowtutor_ros.wire.key_frame import decode_frame, EncodedFrame
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
@@ -204,3 +208,27 @@ def test_a_small_png_that_says_4_gib_costs_nothing() -> None:
         '    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n')
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 50 * 1024  # KiB
+
+
+def test_a_png_that_unpacks_to_more_than_its_pixels_is_refused() -> None:
+    """A megabyte of zeros packed a thousand times, which OpenCV would unpack for seconds."""
+    packed = zlib.compress(bytes(1 << 30), 9)
+    half = len(packed) // 2
+    data = SIGNATURE + HEADER + chunk(b'IDAT', packed[:half]) + chunk(b'IDAT', packed[half:]) + END
+    assert png_size(data) == (8, 8)
+    start = time.process_time()
+    with pytest.raises(BadHeader, match='unpacks to more'):
+        check_png_pixels(data)
+    assert time.process_time() - start < 1.0
+    with pytest.raises(BadKeyFrame, match='unpacks to more'):
+        decode_frame(EncodedFrame('png', data))
+
+
+@pytest.mark.parametrize('size', [(37, 53), (1, 1), (720, 1280)])
+@pytest.mark.parametrize('channels', [1, 3, 4])
+@pytest.mark.parametrize('kind', [np.uint8, np.uint16])
+def test_the_pixels_of_any_png_are_let_through(
+    size: tuple[int, int], channels: int, kind: type,
+) -> None:
+    pixels = np.random.default_rng(3).integers(0, 255, (*size, channels)).astype(kind)
+    check_png_pixels(cv2.imencode('.png', pixels)[1].tobytes())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.image_header import BadHeader, png_size
+from shadowtutor_ros.image_header import BadHeader, check_png_pixels, png_size
 from shadowtutor_ros.teacher.label_arrays import LabelMap, MAX_PIXELS, open_hdf5, open_npz
 from shadowtutor_ros.teacher.lvs import LvsTeacher
 from shadowtutor_ros.teacher.objects import ObjectsFile
@@ -102,6 +102,10 @@ def read_label_map(path: Path) -> LabelMap:
         raise TeacherError(f'{path}: {error}') from error
     if height * width > MAX_PIXELS:
         raise TeacherError(f'{path}: expected at most {MAX_PIXELS} pixels, got {height}x{width}')
+    try:
+        check_png_pixels(data)
+    except BadHeader as error:
+        raise TeacherError(f'{path}: {error}') from error
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 2 or image.dtype != np.uint8:
         found = 'an unreadable file' if image is None else f'{image.dtype} {image.shape}'

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.image_header import BadHeader, jpeg_size, png_size, webp_size
+from shadowtutor_ros.image_header import BadHeader, check_png_pixels, jpeg_size, png_size, webp_size
 from shadowtutor_ros.wire.errors import BadKeyFrame
 
 WEBP = 'webp'
@@ -106,6 +106,10 @@ class Png:
         return png_size(encoded.data)
 
     def decode(self, encoded: EncodedFrame) -> Frame:
+        try:
+            check_png_pixels(encoded.data)
+        except BadHeader as error:
+            raise BadKeyFrame(f'key frame: {error}') from error
         return _imdecode(encoded)
 
 
