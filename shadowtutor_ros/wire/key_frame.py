@@ -12,7 +12,13 @@ import cv2
 import numpy as np
 
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.image_header import BadHeader, check_png_pixels, jpeg_size, png_size, webp_size
+from shadowtutor_ros.image_header import (
+    BadHeader,
+    check_png_pixels,
+    jpeg_size,
+    png_size,
+    webp_size,
+)
 from shadowtutor_ros.wire.errors import BadKeyFrame
 
 WEBP = 'webp'
