@@ -26,7 +26,7 @@ from shadowtutor_ros.runtime.job import OnLesson, Phase, Progress
 from shadowtutor_ros.runtime.tutor import Tutor
 from shadowtutor_ros.schedule.turns import Refused, Superseded
 from shadowtutor_ros.wire.errors import WireError
-from shadowtutor_ros.wire.messages import key_frame_from_goal, update_to_msg
+from shadowtutor_ros.wire.messages import key_frame_from_goal, quoted, update_to_msg
 from shadowtutor_ros.wire.piece_messages import update_to_bytes
 from shadowtutor_ros.wire.seal import answer_to, Moments, Seal
 from shadowtutor_ros.wire.update import StudentUpdate
@@ -78,7 +78,7 @@ class _OpenGoal:
         self.question = answer_to(handle.request)
         self._seal = seal
         self.stream_id = handle.request.stream_id
-        self.name = f'{self.stream_id} key frame {handle.request.sequence}'
+        self.name = f'{quoted(self.stream_id)} key frame {handle.request.sequence}'
         self.channel: PieceChannel | None = None
         self.answer: Future[StudentUpdate] | None = None  # None while pieces come
         self.heard = time.monotonic()

@@ -77,7 +77,8 @@ class TutorNode(ManagedNode):
             _distill_settings(p),
             WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
             p['max_streams'], p['idle_timeout'], p['max_pixels'], p['lessons_at_once'],
-            path_named(p['state_folder']), p['library']))
+            path_named(p['state_folder']), p['library'],
+            p['lesson_seconds']))
         self._channels = StreamChannels(self, self._tutor, self.seal)
         self._labels.publish(student.info)
         self._status.begin(teacher.name, device)

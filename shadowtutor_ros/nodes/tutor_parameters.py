@@ -14,7 +14,7 @@ from shadowtutor_ros.nodes.common_parameters import (
 )
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.runtime.library import LIBRARY
-from shadowtutor_ros.runtime.tutor import MAX_STREAMS
+from shadowtutor_ros.runtime.tutor import LESSON_SECONDS, MAX_STREAMS
 from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
@@ -68,6 +68,8 @@ TUTOR_PARAMETERS = (
               f'free memory, {MAX_STREAMS} at most.', 0, MAX_STREAMS),
     Parameter('lessons_at_once', 0, 'Robots taught at the same time; 0: 4 on a GPU, on a CPU one '
               'for each of its threads, 8 at most.', 0, 64),
+    Parameter('lesson_seconds', LESSON_SECONDS, 'Seconds after which a lesson begins no further '
+              'step: what was best until then is its result.', 0.1, 3600.0),
     Parameter('idle_timeout', 600.0, 'Seconds after which an idle stream may lose its place to '
               'a new one.', 0.0, 1e6),
     Parameter('library', LIBRARY, 'Students of the past that are kept at most; where a scene is '

@@ -45,7 +45,7 @@ class Job:
     A key frame with what was made of it so far.
 
     ``arrived`` is in seconds of ``time.monotonic()``; ``teacher_time`` are seconds of decoding
-    and labelling, ``labelling_share`` those of its part in a batch.
+    and labelling, ``labelling_share`` those of its part in a batch. ``taught``: it has an update.
     """
 
     key_frame: KeyFrame
@@ -57,6 +57,7 @@ class Job:
     labelling: Labelling | None = None
     teacher_time: float = 0.0
     labelling_share: float = 0.0
+    taught: bool = False
 
     def fail(self, error: BaseException) -> None:
         """Let it end by an error, which is the asker's, whatever it is."""

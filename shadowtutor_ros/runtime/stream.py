@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+import logging
 import math
 import secrets
 import time
@@ -34,6 +35,7 @@ from shadowtutor_ros.wire.encoder import Draft, Encoder, exact, intra, WeightSet
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 from shadowtutor_ros.wire.weights import EncodedWeights
 
+_LOG = logging.getLogger(__name__)
 _VERSIONS = 3  # kept at most: what the robot runs, what it was given, what it is given next
 _REMEMBERED = 64 << 20  # bytes of key frames, in the host's memory
 _TOLERANCE = 0.015  # of the metric on the key frame: a lesson may lose so much by being sent
@@ -46,6 +48,27 @@ _EVERY, _SCENE = 16, 3
 
 class _SceneChanged(Exception):
     """A lesson starts far below what is usual."""
+
+
+class _TimeIsUp(Exception):
+    """A lesson has taken as long as any may."""
+
+
+class _Watch:
+    """Hands a lesson's steps on, and ends it at the first one after ``end``."""
+
+    def __init__(self, end: float, on_step: OnStep | None) -> None:
+        self._end, self._on_step = end, on_step
+        self.metrics: list[float] = []  # from the first look at the weights on
+        self.steps = 0
+
+    def __call__(self, step: int, metric: float, loss: float) -> None:
+        self.metrics = [*self.metrics, metric] if step else [metric]
+        self.steps = step
+        if self._on_step is not None:
+            self._on_step(step, metric, loss)
+        if time.monotonic() > self._end:
+            raise _TimeIsUp
 
 
 @dataclass(frozen=True)
@@ -181,14 +204,15 @@ class Stream:
 
     def teach(
         self, trainer: Trainer, frame: Frame, labelling: Labelling, running: Running,
-        on_step: OnStep | None = None, share: float = 1.0,
+        on_step: OnStep | None = None, share: float = 1.0, seconds: float = math.inf,
     ) -> StudentUpdate:
         """
         Train on one labelled key frame and return what a robot that runs ``running`` needs.
 
         ``trainer`` is one for students like this, whoever it taught before; it keeps the key
         frame until it is closed. ``frame`` is BGR uint8 HxWx3, ``share`` the part of the steps
-        that the load leaves. The student is then as the robot will have it. A version is counted
+        that the load leaves; no step begins after so many ``seconds``, and the best weights until
+        then are the lesson's. The student is then as the robot will have it. A version is counted
         even when ``on_step`` raises, which ends the lesson with the best weights found so far.
         Raise BadLabelling or NonFiniteUpdate.
         """
@@ -201,7 +225,8 @@ class Stream:
                 self.base_version = self.version
             limit = trainer.limit
             allowed = steps_allowed(limit, share)
-            lesson = self._train(trainer, frame, labelling, on_step, allowed)
+            lesson = self._train_until(
+                started + seconds, trainer, frame, labelling, on_step, allowed)
             self._memory.add(Example(frame, labelling), trainer.settings.replay)
             trained = time.monotonic()
             group = self._group_for(base, lesson.group)
@@ -245,6 +270,19 @@ class Stream:
             weights = exact(given.tensors)
             self._whole = (given.version, weights)
         return self._update(weights, FULL, given.version)
+
+    def _train_until(
+        self, end: float, trainer: Trainer, frame: Frame, labelling: Labelling,
+        on_step: OnStep | None, allowed: int,
+    ) -> Lesson:
+        """Train, but begin no step after ``end`` of ``time.monotonic()``."""
+        group, watch = trainer.group, _Watch(end, on_step)
+        try:
+            return self._train(trainer, frame, labelling, watch, allowed)
+        except _TimeIsUp:  # the best weights are in place
+            _LOG.warning('%r: a lesson of %dx%d pixels was ended after %d steps: lesson_seconds',
+                         self.stream_id, *frame.shape[:2], watch.steps)
+            return Lesson(group, watch.metrics[0], max(watch.metrics), watch.steps)
 
     def _train(
         self, trainer: Trainer, frame: Frame, labelling: Labelling, on_step: OnStep | None,

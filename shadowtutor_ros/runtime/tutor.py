@@ -32,6 +32,7 @@ from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 _LOG = logging.getLogger(__name__)
 MAX_STREAMS = 256
+LESSON_SECONDS = 60.0
 _LOOKED_AT = 8  # lessons at most that wait to be shown; more are not shown
 _MOST_DESKS, _DESKS_OF_A_GPU = 8, 4  # of a CPU; of a GPU, which works while others encode
 _BATCH_OF_A_GPU = 8  # frames; several together cost a CPU as much as one by one
@@ -46,7 +47,8 @@ class TutorSettings:
     to ``lessons_at_once`` robots at the same time; 0: as many as suit the device. There are
     places for ``max_streams``; 0: as many as fit half of the device's free memory, MAX_STREAMS
     at most. What the streams learn is kept in ``state_folder``; None: as long as the tutor. They
-    share a ``library`` of so many students of the past at most; 0: none.
+    share a ``library`` of so many students of the past at most; 0: none. No lesson begins a step
+    after ``lesson_seconds``.
     """
 
     distill: DistillSettings = field(default_factory=DistillSettings)
@@ -57,6 +59,7 @@ class TutorSettings:
     lessons_at_once: int = 0
     state_folder: Path | None = None
     library: int = 0
+    lesson_seconds: float = LESSON_SECONDS
 
 
 @dataclass(frozen=True)
@@ -290,6 +293,7 @@ class Tutor:
         except BaseException as error:
             job.fail(error)
         else:
+            job.taught = True
             job.future.set_result(update)
             self._offer_to_show(job, update, trainer)
         finally:
@@ -302,7 +306,7 @@ class Tutor:
             self._under_way -= 1
             if not self._under_way:
                 self._teaching_seconds += now - self._teaching_since
-            self._turns.done(job.key_frame.stream_id, now)
+            self._turns.done(job.key_frame.stream_id, now, job.taught)
 
     def _lesson(self, stream: Stream, job: Job, trainer: Trainer) -> StudentUpdate:
         key_frame, started = job.key_frame, time.monotonic()
@@ -315,7 +319,8 @@ class Tutor:
             trainer, job.frame, job.labelling,
             Running(key_frame.session_id, key_frame.student_version),
             lambda step, metric, loss: job.on_progress(
-                Progress(Phase.TRAINING, step, metric, loss)), share)
+                Progress(Phase.TRAINING, step, metric, loss)), share,
+            self.settings.lesson_seconds)
         return replace(
             update, sequence=key_frame.sequence, stamp=key_frame.stamp,
             frame_id=key_frame.frame_id, queue_time=started - job.arrived - job.teacher_time,

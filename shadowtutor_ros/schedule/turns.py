@@ -11,6 +11,7 @@ from shadowtutor_ros.errors import ShadowTutorError
 
 MAX_STREAM_ID = 128  # bytes of UTF-8, as messages count them
 OWNER_SILENCE = 10.0  # seconds after which another robot may have a stream
+PROBATION = 60.0  # seconds in which a stream that asks for a place must have learnt something
 
 T = TypeVar('T')
 
@@ -48,11 +49,13 @@ class _Place(Generic[T]):
     A stream's place.
 
     ``learnt_on`` is when the key frame of its last turn arrived, ``arrived`` when the one that
-    waits did, ``since`` its place in the queue.
+    waits did, ``since`` its place in the queue. ``taught``: a turn of it was good for something.
     """
 
     robot: int
+    opened: float
     heard: float
+    taught: bool = False
     learnt_on: float = -math.inf
     arrived: float = -math.inf
     since: int = 0
@@ -68,7 +71,9 @@ class Turns(Generic[T]):
     first, or that had no turn yet. It is the turn that counts and not its success: else a stream
     whose lessons fail would always be next. A stream belongs to the robot that it was first asked
     for by, until that is silent for OWNER_SILENCE; it may lose its place to a new stream after
-    ``idle_timeout``, but not while it waits or is taught. ``now`` is in seconds of one clock.
+    ``idle_timeout``, but not while it waits or is taught. One that was never taught anything may
+    lose it ``PROBATION`` after it got it, however often it was heard. ``now`` is in seconds of one
+    clock.
     """
 
     def __init__(self, max_streams: int, idle_timeout: float) -> None:
@@ -112,7 +117,7 @@ class Turns(Generic[T]):
         loser = self._room(now)
         if loser is not None:
             del self._places[loser]
-        self._places[stream_id] = _Place(robot, now)
+        self._places[stream_id] = _Place(robot, now, now)
         return Admission(loser)
 
     def put(self, stream_id: str, item: T, now: float) -> T | None:
@@ -141,19 +146,22 @@ class Turns(Generic[T]):
         place.learnt_on, place.waiting, place.busy = place.arrived, None, True
         return stream_id, item
 
-    def done(self, stream_id: str, now: float) -> None:
-        """End the turn of a stream."""
+    def done(self, stream_id: str, now: float, taught: bool = True) -> None:
+        """End the turn of a stream; ``taught`` says whether it was good for something."""
         place = self._places[stream_id]
         place.busy, place.heard = False, now
+        place.taught |= taught
 
     def _room(self, now: float) -> str | None:
         """Return who must go for a new stream, None if nobody; raise TooManyStreams."""
         if len(self._places) < self.max_streams:
             return None
-        idle = [(place.heard, stream_id) for stream_id, place in self._places.items()
+        idle = [(place.taught, place.heard, stream_id)
+                for stream_id, place in self._places.items()
                 if not place.busy and place.waiting is None
-                and now >= place.heard + self._idle_timeout]
+                and (now >= place.heard + self._idle_timeout
+                     or (not place.taught and now >= place.opened + PROBATION))]
         if not idle:
             raise TooManyStreams(f'all {self.max_streams} streams were active in the last '
                                  f'{self._idle_timeout:g} s')
-        return min(idle)[1]
+        return min(idle)[2]

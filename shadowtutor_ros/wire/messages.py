@@ -29,6 +29,8 @@ from shadowtutor_ros.wire.weights import (
     TensorSpec,
 )
 
+_QUOTED = 300  # characters
+
 
 def stamp_from_msg(stamp: Time) -> int:
     """Return nanoseconds."""
@@ -44,6 +46,13 @@ def stamp_to_msg(stamp: int) -> Time:
 def header_to_msg(stamp: int, frame_id: str) -> Header:
     """Return the Header of ``stamp`` nanoseconds."""
     return Header(stamp=stamp_to_msg(stamp), frame_id=frame_id)
+
+
+def quoted(text: str) -> str:
+    """Return what another process says as one line of at most 300 printable characters."""
+    line = ''.join(c if c.isprintable() else '\N{REPLACEMENT CHARACTER}'
+                   for c in ' '.join(text[:_QUOTED + 1].split()))
+    return line if len(text) <= _QUOTED else f'{line[:_QUOTED]}...'
 
 
 def bytes_to_field(data: bytes) -> array[int]:

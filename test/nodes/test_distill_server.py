@@ -371,3 +371,21 @@ def test_an_image_that_cannot_be_read_is_named(ends: Ends) -> None:
     status, result = ends.goal(image=b'no picture').result()
     assert status == GoalStatus.STATUS_ABORTED
     assert result.message.startswith('BadKeyFrame: ')
+
+
+def test_a_stream_id_makes_no_lines_in_the_log(ends: Ends) -> None:
+    ends.goal('\x1b[2J\n[INFO]: all is well', image=b'no picture').result()
+    assert ends.desk.failed == ['\ufffd[2J [INFO]: all is well key frame 0: BadKeyFrame']
+
+
+def test_a_robot_that_names_ever_new_channels_leaves_no_topics(ends: Ends) -> None:
+    """Nor does one that names topics of others, or some that cannot be."""
+    for index in range(100):
+        goal = ends.goal(image=b'', channel=channel_name(f'/robot{index}', 'a'), transfer=5)
+        assert goal.handle.accepted
+    for name in '/cmd_vel', channel_name('/robot', 'b'), channel_name('/a b', 'a'), channel_name(
+            '/' + 'a' * 230, 'a'), channel_name('relative', 'a'):
+        _, result = ends.goal(image=b'', channel=name, transfer=5).result()
+        assert result.message.startswith('BadChannel: '), name
+    wait_for(lambda: len([name for name, _ in ends.robot.get_topic_names_and_types()
+                          if '/channel/' in name]) <= 4)

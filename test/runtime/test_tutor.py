@@ -3,6 +3,7 @@ from dataclasses import replace
 import gc
 import queue
 import threading
+import time
 from typing import Any
 import weakref
 
@@ -13,6 +14,7 @@ from scene import Scene
 from torch import Tensor
 
 from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.state import TrainingState
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model.groups import FULL, PARTIAL
@@ -285,3 +287,43 @@ def test_a_picture_that_cannot_be_made_costs_nobody_anything(
     tutor.submit(key_frame(scene, sequence=11),
                  on_lesson=lambda update, *rest: shown.put(update.sequence)).result(30)
     assert shown.get(timeout=30) == 11
+
+
+def test_a_lesson_ends_with_the_best_so_far_when_its_time_is_up(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
+    tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(
+        DistillSettings(cold_start_updates=200), lesson_seconds=2.0))
+    metrics = []
+
+    def slow(progress: Progress) -> None:
+        if progress.phase is Phase.TRAINING:
+            metrics.append(progress.metric)
+            if progress.step == 2:
+                time.sleep(2.0)  # a picture of very many pixels
+
+    update = tutor.distill(key_frame(scene), slow)
+    assert update.steps == 2
+    assert update.initial_metric == metrics[1]  # the first is that there is none yet
+    assert update.metric == pytest.approx(max(metrics[1:]), abs=0.02)
+    again = tutor.distill(key_frame(scene, 1, session_id=update.session_id,
+                                    student_version=update.version))
+    assert again.version == update.version + 1
+
+
+@pytest.mark.parametrize('ahead', [True, False])
+def test_a_robot_that_runs_what_nobody_gave_it_is_right_with_the_next_answer(
+    tutor: Tutor, scene: Scene, info: StudentInfo, ahead: bool,
+) -> None:
+    """Whoever sent it: a version far ahead, or a session that nobody knows."""
+    first = tutor.distill(key_frame(scene))
+    student = student_from_update(tutor.first_student(first.stream_id), info)
+    session_id = first.session_id if ahead else 0xBAD
+    answer = tutor.distill(key_frame(
+        scene, 1, session_id=session_id, student_version=2**32 - 1))
+    verify_update(answer, student, session_id, 2**32 - 1)
+    after = tutor.distill(key_frame(
+        scene, 2, session_id=answer.session_id, student_version=answer.version))
+    student.load(verify_update(answer, student, session_id, 2**32 - 1))
+    verify_update(after, student, answer.session_id, answer.version)

@@ -8,6 +8,7 @@ from shadowtutor_ros.schedule.turns import (
     BadStreamId,
     MAX_STREAM_ID,
     OWNER_SILENCE,
+    PROBATION,
     StreamTaken,
     TooManyStreams,
     Turns,
@@ -197,3 +198,27 @@ def test_idle_counts_from_the_last_request_or_answer() -> None:
     assert turns.idle('a', 4.0) == 4.0
     turns.done('a', 10.0)
     assert turns.idle('a', 12.5) == 2.5
+
+
+def test_who_learns_nothing_loses_its_place_however_often_it_is_heard() -> None:
+    """Places that a stranger takes and keeps warm."""
+    turns = turns_of('squatter', 'robot')
+    turns.put('robot', 0, 0.0)
+    turns.take()
+    turns.done('robot', 1.0)
+    for now in range(0, int(PROBATION), 9):
+        turns.admit('squatter', 0, float(now))
+        with pytest.raises(TooManyStreams):
+            turns.admit('new', 0, float(now))
+    assert turns.admit('new', 0, PROBATION) == Admission('squatter')
+
+
+def test_a_key_frame_that_fails_is_nothing_learnt() -> None:
+    turns = turns_of('squatter', 'robot')
+    for name in 'squatter', 'robot':
+        turns.put(name, 0, 50.0)
+        turns.take()
+        turns.done(name, 51.0, taught=name == 'robot')
+    assert turns.admit('new', 0, PROBATION) == Admission('squatter')
+    with pytest.raises(TooManyStreams):
+        turns.admit('another', 0, PROBATION)

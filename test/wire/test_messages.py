@@ -19,6 +19,7 @@ from shadowtutor_ros.wire.messages import (
     goal_from_key_frame,
     info_from_response,
     key_frame_from_goal,
+    quoted,
     stamp_from_msg,
     stamp_to_msg,
     update_from_msg,
@@ -115,3 +116,10 @@ def test_impossible_classes_are_refused(  # type: ignore[no-untyped-def]
     change(response)
     with pytest.raises(CorruptUpdate, match=message):
         info_from_response(response)
+
+
+def test_what_others_say_is_one_line_that_one_can_print() -> None:
+    assert quoted('tutor: all is well') == 'tutor: all is well'
+    assert quoted('\x1b[2J\n[ERROR] [1.0]:\u202e fake') == '\ufffd[2J [ERROR] [1.0]:\ufffd fake'
+    assert quoted('a' * 100_000) == 'a' * 300 + '...'
+    assert quoted('\n' * 100_000) == '...'

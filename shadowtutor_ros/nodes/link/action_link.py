@@ -21,7 +21,7 @@ from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
 from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry, SECOND_ANSWER
 from shadowtutor_ros.runtime.link import LinkFailure, Reply
 from shadowtutor_ros.wire.errors import BadUpdate
-from shadowtutor_ros.wire.messages import goal_from_key_frame, update_from_msg
+from shadowtutor_ros.wire.messages import goal_from_key_frame, quoted, update_from_msg
 from shadowtutor_ros.wire.piece_messages import update_from_bytes
 from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
@@ -186,7 +186,7 @@ class ActionLink:
         elif not self._is_sealed(response.result, question):
             return
         elif response.status != GoalStatus.STATUS_SUCCEEDED:
-            reason = response.result.message or f'goal ended with status {response.status}'
+            reason = quoted(response.result.message) or f'goal ended with status {response.status}'
             self._answer(sequence, LinkFailure(reason))
         elif self._channel is not None and response.result.transfer:
             self._on_sign_of_life(sequence)  # its pieces come, or have come

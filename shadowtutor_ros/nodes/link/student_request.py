@@ -18,7 +18,7 @@ from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
 from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.wire.errors import WireError
-from shadowtutor_ros.wire.messages import info_from_response, update_from_msg
+from shadowtutor_ros.wire.messages import info_from_response, quoted, update_from_msg
 from shadowtutor_ros.wire.piece_messages import message_from_bytes
 from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal
 from shadowtutor_ros.wire.update import StudentUpdate
@@ -108,7 +108,7 @@ class StudentRequest:
                 return
         self._hear()
         if not response.success:
-            raise WireError(response.message)
+            raise WireError(quoted(response.message))
         if response.transfer and self._channel is not None:
             return  # its pieces come, or have come
         self._seal.check(response, question)
