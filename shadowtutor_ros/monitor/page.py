@@ -17,6 +17,7 @@ import uvicorn
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.monitor.cards import StudentCard, TutorLine
 from shadowtutor_ros.monitor.fleet import Fleet, Key, LessonView, StudentView, TutorView
+from shadowtutor_ros.monitor.guard import Guard
 from shadowtutor_ros.monitor.pictures import Gallery, Pictures
 from shadowtutor_ros.monitor.style import CSS
 
@@ -25,6 +26,7 @@ View = TypeVar('View')
 Card = TypeVar('Card', StudentCard, TutorLine)
 
 _PERIOD = 1.0  # seconds between updates
+_HISTORY = 30  # messages kept for a browser that comes back
 _GRACE = 2  # seconds that browsers get to leave
 _LOOPBACK = ('127.0.0.1', 'localhost')
 
@@ -60,6 +62,7 @@ class DashboardServer:
         server = FastAPI(openapi_url=None)
         if host in _LOOPBACK:  # so that no foreign page can pass itself off as this one
             server.add_middleware(TrustedHostMiddleware, allowed_hosts=list(_LOOPBACK))
+        server.add_middleware(Guard, pages=lambda: len(Client.instances))
 
         @server.get('/pictures/{serial}/{kind}.jpg')
         def picture(serial: int, kind: str) -> Response:
@@ -73,7 +76,7 @@ class DashboardServer:
             ui.timer(_PERIOD, page.refresh)
 
         ui.run_with(server, root=root, title='ShadowTutor', favicon='🎓', dark=None,
-                    tailwind=False, show_welcome_message=False)
+                    tailwind=False, show_welcome_message=False, message_history_length=_HISTORY)
         self._server = uvicorn.Server(uvicorn.Config(
             server, log_level='warning', timeout_graceful_shutdown=_GRACE))
         self._thread = threading.Thread(
