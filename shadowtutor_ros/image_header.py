@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 import re
 import struct
 import zlib
@@ -21,6 +22,10 @@ _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a length
 # Start of frame: 0xC0 to 0xCF without Huffman tables, extensions and arithmetic conditioning.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+_PROGRESSIVE = (0xC2, 0xCA)
+# In entropy-coded data 0xFF is followed by a zero, by filling or by the number of a restart.
+_END_OF_SCAN = re.compile(rb'\xff+(?=[^\x00\xd0-\xd7\xff])', re.DOTALL)
 
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _CHUNK = 12  # bytes of length, kind and checksum
@@ -60,6 +65,41 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
         if marker not in _ALONE:
             at += int.from_bytes(data[at:at + 2], 'big')
     raise _not('jpeg', data, 'no frame header')
+
+
+@dataclass(frozen=True)
+class JpegScan:
+    """Where a scan's entropy-coded data begins and ends, and whether it is one of several."""
+
+    start: int
+    end: int
+    progressive: bool
+
+
+def jpeg_last_scan(data: bytes) -> JpegScan:
+    """
+    Return the last scan of the first picture in the data.
+
+    Raise BadHeader when there is none, or more than MAX_MARKERS markers.
+    """
+    at, scan, progressive = 2, None, False
+    for _ in range(MAX_MARKERS):
+        found = _MARKER.search(data, at)
+        if found is None or (marker := found[1][0]) in (_SOI, _EOI):
+            break
+        at = found.end()
+        progressive |= marker in _PROGRESSIVE
+        if marker not in _ALONE:
+            at += int.from_bytes(data[at:at + 2], 'big')
+        if marker == _SOS:
+            ended = _END_OF_SCAN.search(data, at)
+            scan = JpegScan(at, ended.start() if ended else len(data), progressive)
+            at = scan.end
+    else:
+        raise BadHeader(f'JPEG: expected at most {MAX_MARKERS} markers')
+    if scan is None:
+        raise _not('jpeg', data, 'no picture')
+    return scan
 
 
 def png_size(data: bytes) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.frame import AS_STORED, Frame
 from shadowtutor_ros.pretrain.footage import Footage
 from shadowtutor_ros.teacher.protocol import Labelling
 
@@ -53,7 +53,7 @@ class CocoPicture:
 
         Raise CocoError for a picture or segmentation that is damaged or of another size.
         """
-        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
+        image = cv2.imread(str(self.path), AS_STORED)
         if image is None or image.shape[:2] != self.size:
             found = 'an unreadable file' if image is None else image.shape[:2]
             raise CocoError(f'{self.path}: expected an image of {self.size}, got {found}')

@@ -12,18 +12,10 @@ import cv2
 import numpy as np
 
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.image_header import (
-    BadHeader,
-    check_png_pixels,
-    jpeg_size,
-    png_size,
-    webp_size,
-)
+from shadowtutor_ros.image_header import BadHeader, jpeg_size, png_size, webp_size
 from shadowtutor_ros.wire.errors import BadKeyFrame
+from shadowtutor_ros.wire.picture import decode_picture, JPEG as JPEG, PNG as PNG, WEBP as WEBP
 
-WEBP = 'webp'
-JPEG = 'jpeg'
-PNG = 'png'
 RAW = 'raw'
 
 # What is decoded at most: 4096x2160 (4K) has 8,847,360. Training takes memory and time with it.
@@ -53,7 +45,7 @@ class FrameFormat(Protocol):
         """Return height and width without decoding; raise BadHeader for damaged data."""
 
     def decode(self, encoded: EncodedFrame) -> Frame:
-        """Return the BGR uint8 HxWx3 frame; raise BadKeyFrame for damaged data."""
+        """Return the BGR uint8 HxWx3 frame; raise BadKeyFrame or BadHeader for damaged data."""
 
 
 class Webp:
@@ -71,7 +63,7 @@ class Webp:
         return webp_size(encoded.data)
 
     def decode(self, encoded: EncodedFrame) -> Frame:
-        return _imdecode(encoded)
+        return decode_picture(WEBP, encoded.data)
 
 
 class Jpeg:
@@ -89,11 +81,7 @@ class Jpeg:
         return jpeg_size(encoded.data)
 
     def decode(self, encoded: EncodedFrame) -> Frame:
-        if not encoded.data.rstrip(b'\x00').endswith(b'\xff\xd9'):
-            # OpenCV fills what is missing with grey and does not tell.
-            raise BadKeyFrame(f'key frame: JPEG of {len(encoded.data)} bytes is truncated: '
-                              'no end marker')
-        return _imdecode(encoded)
+        return decode_picture(JPEG, encoded.data)
 
 
 class Png:
@@ -112,11 +100,7 @@ class Png:
         return png_size(encoded.data)
 
     def decode(self, encoded: EncodedFrame) -> Frame:
-        try:
-            check_png_pixels(encoded.data)
-        except BadHeader as error:
-            raise BadKeyFrame(f'key frame: {error}') from error
-        return _imdecode(encoded)
+        return decode_picture(PNG, encoded.data)
 
 
 class Raw:
@@ -175,11 +159,11 @@ def decode_frame(encoded: EncodedFrame, max_pixels: int = MAX_PIXELS) -> Frame:
                           f'got {encoded.format!r}')
     try:
         height, width = format.size(encoded)
+        if not 1 <= height * width <= max_pixels:
+            raise BadKeyFrame(f'key frame of {height}x{width}: expected 1 to {max_pixels} pixels')
+        return format.decode(encoded)
     except BadHeader as error:
         raise BadKeyFrame(f'key frame: {error}') from error
-    if not 1 <= height * width <= max_pixels:
-        raise BadKeyFrame(f'key frame of {height}x{width}: expected 1 to {max_pixels} pixels')
-    return format.decode(encoded)
 
 
 def _imencode(name: str, frame: Frame, settings: list[int]) -> EncodedFrame:
@@ -187,15 +171,3 @@ def _imencode(name: str, frame: Frame, settings: list[int]) -> EncodedFrame:
     if not good:
         raise BadKeyFrame(f'{name} cannot hold an image of {frame.shape[0]}x{frame.shape[1]}')
     return EncodedFrame(name, data.tobytes())
-
-
-def _imdecode(encoded: EncodedFrame) -> Frame:
-    try:
-        frame = cv2.imdecode(np.frombuffer(encoded.data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise BadKeyFrame(
-            f'key frame: {encoded.format} cannot be decoded: {error}') from error
-    if frame is None:
-        raise BadKeyFrame(f'key frame: {encoded.format} of {len(encoded.data)} bytes '
-                          'cannot be decoded')
-    return np.asarray(frame, dtype=np.uint8)

@@ -9,23 +9,40 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowtutor_ros.wire.errors import BadImage, BadKeyFrame
-from shadowtutor_ros.wire.key_frame import decode_frame, EncodedFrame, JPEG, MAX_PIXELS, PNG
+from shadowtutor_ros.image_header import BadHeader
+from shadowtutor_ros.wire.errors import BadImage
+from shadowtutor_ros.wire.key_frame import MAX_PIXELS
+from shadowtutor_ros.wire.picture import decode_picture, format_of, PICTURE_FORMATS
 
 MONO8 = 'mono8'
 
-# Bytes per pixel of the encodings that are understood, and their way to BGR.
-_ENCODINGS: dict[str, tuple[int, int | None]] = {
-    'bgr8': (3, None),
-    'rgb8': (3, cv2.COLOR_RGB2BGR),
-    'bgra8': (4, cv2.COLOR_BGRA2BGR),
-    'rgba8': (4, cv2.COLOR_RGBA2BGR),
-    MONO8: (1, cv2.COLOR_GRAY2BGR),
-    'yuv422': (2, cv2.COLOR_YUV2BGR_UYVY),
-    'uyvy': (2, cv2.COLOR_YUV2BGR_UYVY),
-    'yuv422_yuy2': (2, cv2.COLOR_YUV2BGR_YUY2),
-    'yuyv': (2, cv2.COLOR_YUV2BGR_YUY2),
+# Channels, bytes of each and their way to BGR; 16 bits become 8 as in cv_bridge.
+_BAYER = {'rggb': cv2.COLOR_BayerRGGB2BGR, 'bggr': cv2.COLOR_BayerBGGR2BGR,
+          'gbrg': cv2.COLOR_BayerGBRG2BGR, 'grbg': cv2.COLOR_BayerGRBG2BGR}
+_ENCODINGS: dict[str, tuple[int, int, int | None]] = {
+    'bgr8': (3, 1, None),
+    'rgb8': (3, 1, cv2.COLOR_RGB2BGR),
+    'bgra8': (4, 1, cv2.COLOR_BGRA2BGR),
+    'rgba8': (4, 1, cv2.COLOR_RGBA2BGR),
+    MONO8: (1, 1, cv2.COLOR_GRAY2BGR),
+    '8UC1': (1, 1, cv2.COLOR_GRAY2BGR),
+    '8UC3': (3, 1, None),
+    '8UC4': (4, 1, cv2.COLOR_BGRA2BGR),
+    'yuv422': (2, 1, cv2.COLOR_YUV2BGR_UYVY),
+    'uyvy': (2, 1, cv2.COLOR_YUV2BGR_UYVY),
+    'yuv422_yuy2': (2, 1, cv2.COLOR_YUV2BGR_YUY2),
+    'yuyv': (2, 1, cv2.COLOR_YUV2BGR_YUY2),
+    'bgr16': (3, 2, None),
+    'rgb16': (3, 2, cv2.COLOR_RGB2BGR),
+    'bgra16': (4, 2, cv2.COLOR_BGRA2BGR),
+    'rgba16': (4, 2, cv2.COLOR_RGBA2BGR),
+    'mono16': (1, 2, cv2.COLOR_GRAY2BGR),
+    **{f'bayer_{order}{8 * size}': (1, size, conversion)
+       for size in (1, 2) for order, conversion in _BAYER.items()},
 }
+# Formats "<encoding>; jpeg compressed bgr8" of these may have red and blue exchanged.
+_COLOURS = frozenset({f'{order}{bits}' for order in ('bgr', 'rgb', 'bgra', 'rgba')
+                      for bits in (8, 16)})
 
 
 class ImageLike(Protocol):
@@ -35,6 +52,7 @@ class ImageLike(Protocol):
     height: int
     width: int
     step: int
+    is_bigendian: int
     data: Any
 
 
@@ -49,18 +67,24 @@ def image_to_bgr(image: ImageLike, max_pixels: int = MAX_PIXELS) -> NDArray[np.u
     """
     Return the BGR uint8 HxWx3 array of a camera image, writable.
 
-    Raise BadImage for an unknown encoding, no pixels or more than ``max_pixels``, or fewer
-    bytes than its size needs.
+    ``is_bigendian`` counts where a channel has two bytes. Raise BadImage for an unknown encoding,
+    no pixels or more than ``max_pixels``, or fewer bytes than its size needs.
     """
     if image.encoding not in _ENCODINGS:
         raise BadImage(f'encoding: expected one of {", ".join(_ENCODINGS)}, '
                        f'got {image.encoding!r}')
-    channels, conversion = _ENCODINGS[image.encoding]
+    channels, size, conversion = _ENCODINGS[image.encoding]
     if channels == 2 and image.width % 2:
         raise BadImage(f'{image.encoding} image: expected an even width, got {image.width}')
-    pixels = _pixels(image, channels, max_pixels)
+    pixels = _pixels(image, channels * size, max_pixels)
+    if size == 2:
+        wide = pixels.view('>u2' if image.is_bigendian else '<u2')
+        pixels = np.rint(wide * np.float32(255 / 65535)).astype(np.uint8)
     if conversion is None:
         return np.require(pixels, requirements=['C', 'W'])
+    if image.encoding.startswith('bayer') and min(image.height, image.width) < 2:
+        raise BadImage(f'{image.encoding} image: expected 2x2 pixels or more, '
+                       f'got {image.height}x{image.width}')
     return np.asarray(cv2.cvtColor(pixels, conversion), np.uint8)
 
 
@@ -75,19 +99,32 @@ def compressed_to_bgr(
     image: CompressedImageLike, max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """
-    Return the BGR uint8 HxWx3 array of a JPEG or PNG camera image.
+    Return the BGR uint8 HxWx3 array of a JPEG, PNG or WebP camera image, as it is stored.
 
-    ``format`` is what image_transport writes ("bgr8; jpeg compressed bgr8", "jpeg", "png", ...).
-    Raise BadImage when it is anything else, the data is damaged or has more than ``max_pixels``.
+    Its first bytes say what it is, whatever ``format`` says. From that comes only the order of
+    the colours, as compressed_image_transport has it: with "rgb8; jpeg compressed rgb8" the red
+    channel is first. Raise BadImage when it is anything else, the data is damaged or has more
+    than ``max_pixels``.
     """
-    words = image.format.lower().replace('jpg', JPEG)
-    name = next((name for name in (JPEG, PNG) if name in words), None)
-    if name is None:
-        raise BadImage(f'compressed format: expected jpeg or png, got {image.format!r}')
+    data = bytes(image.data)
+    if (name := format_of(data)) is None:
+        raise BadImage(f'compressed image: expected {", ".join(PICTURE_FORMATS)}, got '
+                       f'{len(data)} bytes that begin with {data[:4].hex() or "nothing"}, '
+                       f'format {image.format!r}')
     try:
-        return decode_frame(EncodedFrame(name, bytes(image.data)), max_pixels)
-    except BadKeyFrame as error:
-        raise BadImage(str(error)) from error
+        height, width = PICTURE_FORMATS[name].size(data)
+        if not 1 <= height * width <= max_pixels:
+            raise BadImage(f'image of {height}x{width}: expected 1 to {max_pixels} pixels')
+        frame = decode_picture(name, data)
+    except BadHeader as error:
+        raise BadImage(f'compressed image: {error}') from error
+    return np.ascontiguousarray(frame[..., ::-1]) if _red_first(image.format) else frame
+
+
+def _red_first(format_: str) -> bool:
+    """Say whether what a decoder takes for blue is red."""
+    encoding, semicolon, rest = format_.partition(';')
+    return bool(semicolon) and encoding.strip() in _COLOURS and 'compressed bgr' not in rest
 
 
 def _pixels(image: ImageLike, channels: int, max_pixels: int) -> NDArray[np.uint8]:
