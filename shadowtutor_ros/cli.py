@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 
 from shadowtutor_ros import __version__
@@ -34,6 +35,10 @@ def main(argv: list[str] | None = None) -> int:
         command.set_defaults(run=module.run)
     arguments = parser.parse_args(argv)
     keep_freed_memory()
+    # What a terminal cannot show, as names that are not UTF-8, ends no command.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
     try:
         return int(arguments.run(arguments))
     except (ShadowTutorError, OSError) as error:

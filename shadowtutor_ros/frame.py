@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.errors import ShadowTutorError
 
 Frame = NDArray[np.uint8]  # HxWx3, BGR
-
-# How OpenCV reads pictures: an orientation in EXIF would turn the pixels away from camera_info
-# and label maps.
-AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class BadFrame(ShadowTutorError, ValueError):

@@ -17,10 +17,10 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 LAYERS = (
     ('errors', 'overlay', 'share'),
     ('untrusted', 'whole_file'),
-    ('classes', 'cuda_graph', 'dds', 'frame', 'image_header', 'playback', 'schedule',
+    ('classes', 'cuda_graph', 'dds', 'file_names', 'frame', 'picture', 'playback', 'schedule',
      'snapshot', 'transfer', 'upload'),
     ('teacher', 'video'),
-    ('assets', 'launching', 'tasks'),
+    ('assets', 'launching', 'tasks', 'video_writer'),
     ('model',),
     ('distill', 'wire'),
     ('bag', 'monitor', 'runtime'),

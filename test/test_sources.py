@@ -7,7 +7,8 @@ from scene import Scene
 from shadowtutor_ros.bag.reader import BagSource
 from shadowtutor_ros.bag.writer import write_bag
 from shadowtutor_ros.sources import open_source
-from shadowtutor_ros.video import Capture, ImageFolder, VideoError, VideoWriter
+from shadowtutor_ros.video import Capture, ImageFolder, VideoError
+from shadowtutor_ros.video_writer import VideoWriter
 
 
 def test_every_kind_is_opened_by_its_class(tmp_path: Path, scene: Scene) -> None:

@@ -18,18 +18,23 @@ from shadowtutor_ros.bag.storage import Bag, BagError, Topic
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.video import VideoWriter
+from shadowtutor_ros.video_writer import VideoWriter
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.pixels import MONO8
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What became of a bag: its frames, how many were painted, and masks that fit none."""
+    """
+    What became of a bag: its frames, how many were painted, and masks that fit none.
+
+    ``damage`` says which frames could not be read and were left out; empty for none.
+    """
 
     frames: int
     painted: int
     masks_without_frame: int
+    damage: str = ''
 
 
 def export_bag(
@@ -48,10 +53,13 @@ def export_bag(
     source = BagSource(str(path), topic)
     found = _mask_topic(Bag(path), mask_topic, source.topic)
     masks = _Masks(Bag(path), found, set(source.stamps)) if found else None
-    painted = 0
+    painted = written = 0
     with new_output(out) as part, _sink(part, source.fps) as write:
         for index, (stamp, frame) in enumerate(zip(source.stamps, source)):
             mask = masks.take(stamp) if masks else None
+            if index in source.damage.frames:
+                continue
+            written += 1
             if mask is None:
                 write(frame)
                 continue
@@ -60,7 +68,7 @@ def export_bag(
             except BadImage as error:
                 raise BagError(f'{path}: {found}: mask of frame {index}: {error}') from error
             painted += 1
-    return Exported(len(source.stamps), painted, masks.count - painted if masks else 0)
+    return Exported(written, painted, masks.count - painted if masks else 0, str(source.damage))
 
 
 def _painted(frame: Frame, mask: Any, classes: ClassSet, opacity: float) -> Frame:
@@ -102,28 +110,11 @@ class _Masks:
 @contextmanager
 def _sink(out: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
     if out.suffix == '.mp4':
-        # MPEG-4 counts time in at most 65535 parts: measured rates have too many digits.
-        with VideoWriter(out, round(fps, 2)) as writer:
-            yield _OneSize(out.name, writer.write)
+        with VideoWriter(out, fps) as writer:
+            yield writer.write
     else:
         out.mkdir()
         yield _Pictures(out)
-
-
-class _OneSize:
-    """Refuses frames of another size than the first: a video would drop them silently."""
-
-    def __init__(self, name: str, write: Callable[[Frame], None]) -> None:
-        self._name = name
-        self._write = write
-        self._shape: tuple[int, ...] | None = None
-
-    def __call__(self, frame: Frame) -> None:
-        self._shape = self._shape or frame.shape
-        if frame.shape != self._shape:
-            raise BagError(f'{self._name}: expected frames of one size, {self._shape[:2]}, '
-                           f'got {frame.shape[:2]}')
-        self._write(frame)
 
 
 class _Pictures:

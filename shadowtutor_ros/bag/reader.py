@@ -12,7 +12,7 @@ import numpy as np
 from shadowtutor_ros.bag.images import frame_of
 from shadowtutor_ros.bag.storage import Bag, BagError, COMPRESSED_IMAGE, IMAGE, Topic
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.video import DEFAULT_FPS
+from shadowtutor_ros.video import Damage, DEFAULT_FPS, VideoError, without_gaps
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.pixels import MONO8
 
@@ -30,6 +30,7 @@ class BagSource:
     def __init__(self, source: str, topic: str = '') -> None:
         """Raise BagError when the bag cannot be read or has no such topic, or no image in it."""
         self.source = source
+        self.damage = Damage(source)
         self._bag = Bag(Path(source).expanduser())
         self._topic = camera_topic(self._bag, topic)
         self.topic = self._topic.name
@@ -44,12 +45,15 @@ class BagSource:
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from index ``start`` on; those before are read but not decoded."""
+        return without_gaps(self._items(start), start, self.damage)
+
+    def _items(self, start: int) -> Iterator[Frame | VideoError]:
         messages = enumerate(self._bag.messages(self._topic))
         for index, (_, message) in itertools.islice(messages, start, None):
             try:
                 yield frame_of(message)
             except BadImage as error:
-                raise BagError(f'{self.source}: {self.topic}, message {index}: {error}') from error
+                yield BagError(f'{self.source}: {self.topic}, message {index}: {error}')
 
 
 def camera_topic(bag: Bag, name: str = '') -> Topic:

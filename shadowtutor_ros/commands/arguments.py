@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of arguments that several subcommands have."""
+"""What several subcommands have: types of arguments, a warning of damaged sources."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 import math
+import sys
+
+
+def warn(damage: str) -> None:
+    """Say on stderr what of a source could not be read; nothing for an empty text."""
+    if damage:
+        print(f'warning: {damage}', file=sys.stderr)
 
 
 def positive_int(text: str) -> int:

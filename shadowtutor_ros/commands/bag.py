@@ -9,7 +9,7 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadowtutor_ros.commands.arguments import positive, positive_int
+from shadowtutor_ros.commands.arguments import positive, positive_int, warn
 
 if TYPE_CHECKING:
     from shadowtutor_ros.frame import Frame
@@ -61,6 +61,7 @@ def _make(arguments: argparse.Namespace) -> str:
         teacher = create_teacher('labels', classes, weights=arguments.labels, fps=fps)
         labels = (teacher.label(f, k / fps).class_ids for k, f in enumerate(seen))
     count = write_bag(arguments.out, frames, fps, labels, compressed=arguments.compressed)
+    warn(str(source.damage))
     return f'{arguments.out}: {count} frames at {fps:g} per second'
 
 
@@ -72,6 +73,7 @@ def _export(arguments: argparse.Namespace) -> str:
     classes = ClassSet.load(config_file(arguments.classes, 'classes'))
     done = export_bag(arguments.bag, arguments.out, classes,
                       topic=arguments.topic, mask_topic=arguments.mask_topic)
+    warn(done.damage)
     return (f'{arguments.out}: {done.frames} frames, {done.painted} painted, '
             f'{done.frames - done.painted} without a mask, '
             f'{done.masks_without_frame} masks without a frame')

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import os
 from pathlib import Path
 
-from shadowtutor_ros.commands.arguments import add_checkpoint, positive_int
+from shadowtutor_ros.commands.arguments import add_checkpoint, positive_int, warn
 from shadowtutor_ros.commands.teachers import (
     add_teacher_arguments,
     teacher_and_weights,
@@ -68,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         teachers(arguments, classes, str(device), len(clips) > 1), arguments.out,
         _tutor_parameters(arguments, len(clips)) if arguments.ros else None))
     print('\n' + write_report(results))
+    for clip in clips:
+        warn(clip.damage)
     print(f'{arguments.out}/: report.html, report.md, summary.json, runs/*/*/frames.csv')
     return 0
 

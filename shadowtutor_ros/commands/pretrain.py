@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadowtutor_ros.commands.arguments import add_checkpoint, positive, positive_int
+from shadowtutor_ros.commands.arguments import add_checkpoint, positive, positive_int, warn
 from shadowtutor_ros.commands.teachers import add_teacher_arguments, teachers
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def _footage(arguments: argparse.Namespace, classes: ClassSet, device: str) -> l
     if clips:
         teacher_of = teachers(arguments, classes, device, len(clips) > 1)
         footage = [label_footage(clip, teacher_of(clip), classes) for clip in clips] + footage
+        for clip in clips:
+            warn(clip.damage)
     return footage
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+import sys
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.factory import create_teacher
-from shadowtutor_ros.video import VideoWriter
+from shadowtutor_ros.video_writer import VideoWriter
 from shadowtutor_ros.whole_file import make_folder, replace_file, whole
 
 _CLASSES = 'lvs8'
@@ -61,6 +62,8 @@ def run_demo(settings: DemoSettings) -> Summary:
     source = Clip(video, settings.frames)
     teacher = create_teacher('yolo', classes, weights=str(weights))
     labelled = label_clip(source, teacher, classes)
+    if source.damage:
+        print(f'warning: {source.damage}', file=sys.stderr)
     first = first_student(settings.checkpoint, classes, _SEED)
     wild = _alone('wild', labelled, first)
     naive, naive_jpeg = (_figures(_alone(name, labelled, first), labelled, classes)

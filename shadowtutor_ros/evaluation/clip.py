@@ -35,6 +35,11 @@ class Clip:
     def __iter__(self) -> Iterator[Frame]:
         return itertools.islice(iter(self._source), 0, self.limit, self.every)
 
+    @property
+    def damage(self) -> str:
+        """What of the video could not be read so far, in one sentence; empty for nothing."""
+        return str(self._source.damage)
+
     def stamp(self, index: int) -> int:
         """Return the media time of frame ``index`` in nanoseconds."""
         return round(index * 1e9 / self.fps)

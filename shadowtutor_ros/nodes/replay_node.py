@@ -153,6 +153,9 @@ class ReplayNode(WorkingNode):
                 return
             if frame is None:
                 playback.end()
+            elif place in self._source.damage.frames:  # the one before stands in its place
+                playback.published(now := time.monotonic())
+                playback.answered(now)
             else:
                 self._stamp = (playback.stamp if self._values['stamps'] == 'media'
                                else self.get_clock().now().nanoseconds)
@@ -164,6 +167,8 @@ class ReplayNode(WorkingNode):
     def _report(self) -> None:
         self.get_logger().info(
             f'{self._playback.frame} frames of {self._source.source} replayed')
+        if damage := str(self._source.damage):
+            self.get_logger().warning(damage)
 
     def _publish(self, frame: Frame) -> None:
         if self._clock_publisher is not None:

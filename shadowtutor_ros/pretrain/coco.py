@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.frame import AS_STORED, Frame
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.picture.decode import decode_image_file
+from shadowtutor_ros.picture.header import BadHeader
 from shadowtutor_ros.pretrain.footage import Footage
 from shadowtutor_ros.teacher.protocol import Labelling
 
@@ -53,10 +55,14 @@ class CocoPicture:
 
         Raise CocoError for a picture or segmentation that is damaged or of another size.
         """
-        image = cv2.imread(str(self.path), AS_STORED)
-        if image is None or image.shape[:2] != self.size:
-            found = 'an unreadable file' if image is None else image.shape[:2]
-            raise CocoError(f'{self.path}: expected an image of {self.size}, got {found}')
+        try:
+            image = decode_image_file(self.path.read_bytes())
+        except (BadHeader, OSError) as error:
+            raise CocoError(f'{self.path}: expected an image of {self.size}, '
+                            f'got an unreadable file: {error}') from error
+        if image.shape[:2] != self.size:
+            raise CocoError(f'{self.path}: expected an image of {self.size}, '
+                            f'got {image.shape[:2]}')
         class_ids = np.full(self.size, self.background, np.uint8)
         boxes = []
         for instance in sorted(self.instances, key=lambda each: (not each.crowd, -each.area)):
@@ -69,7 +75,7 @@ class CocoPicture:
                 class_ids[mask > 0] = instance.class_id
                 x, y, w, h = cv2.boundingRect(mask)
                 boxes.append((x, y, x + w, y + h))
-        return (np.asarray(image, np.uint8),
+        return (image,
                 Labelling(class_ids, np.array(boxes, np.float32).reshape(-1, 4),
                           np.ones(len(boxes), np.float32)))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.image_header import BadHeader, check_png_pixels, png_size
+from shadowtutor_ros.picture.header import BadHeader, check_png_pixels, png_size
 from shadowtutor_ros.teacher.label_arrays import LabelMap, MAX_PIXELS, open_hdf5, open_npz
 from shadowtutor_ros.teacher.lvs import LvsTeacher
 from shadowtutor_ros.teacher.objects import ObjectsFile

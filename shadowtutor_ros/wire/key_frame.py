@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from shadowtutor_ros.frame import Frame
-from shadowtutor_ros.image_header import BadHeader, jpeg_size, png_size, webp_size
+from shadowtutor_ros.picture.decode import decode_picture, JPEG as JPEG, PNG as PNG, WEBP as WEBP
+from shadowtutor_ros.picture.header import BadHeader, jpeg_size, png_size, webp_size
 from shadowtutor_ros.wire.errors import BadKeyFrame
-from shadowtutor_ros.wire.picture import decode_picture, JPEG as JPEG, PNG as PNG, WEBP as WEBP
 
 RAW = 'raw'
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowtutor_ros.image_header import BadHeader
+from shadowtutor_ros.picture.decode import decode_picture, format_of, PICTURE_FORMATS
+from shadowtutor_ros.picture.header import BadHeader
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.key_frame import MAX_PIXELS
-from shadowtutor_ros.wire.picture import decode_picture, format_of, PICTURE_FORMATS
 
 MONO8 = 'mono8'
 

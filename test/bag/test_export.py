@@ -109,7 +109,7 @@ def test_a_mask_that_is_no_mask_later_is_named(tmp_path: Path, classes: ClassSet
 def test_a_video_of_two_sizes_is_refused(tmp_path: Path, classes: ClassSet) -> None:
     bag = record(tmp_path / 'bag', [
         ('/c', image(FRAME, 'bgr8', 0)), ('/c', image(FRAME[:2], 'bgr8', TICK))])
-    with pytest.raises(BagError, match=r'one size, \(4, 6\), got \(2, 6\)'):
+    with pytest.raises(VideoError, match=r'one size, \(4, 6\), got \(2, 6\)'):
         export_bag(bag, tmp_path / 'out.mp4', classes)
     assert export_bag(bag, tmp_path / 'out', classes).frames == 2
 
@@ -149,3 +149,19 @@ def test_a_place_that_cannot_be_written_is_named(
     with pytest.raises(BagError, match=f'{place}: cannot be written'):
         export_bag(tmp_path / 'bag', tmp_path / place, classes)
     assert (tmp_path / 'file').read_text() == 'precious'
+
+
+@pytest.mark.parametrize('name', ['out', 'out.mp4'])
+@pytest.mark.parametrize('place', [0, 2, 4])
+def test_a_damaged_image_is_left_out_and_said(
+    tmp_path: Path, classes: ClassSet, name: str, place: int,
+) -> None:
+    messages = [('/c', image(FRAME if index != place else FRAME[:0], 'bgr8', index * TICK))
+                for index in range(5)]
+    masks = [('/m', image(mask(1), 'mono8', index * TICK)) for index in range(5)]
+    done = export_bag(record(tmp_path / 'bag', [*messages, *masks]), tmp_path / name, classes,
+                      topic='/c')
+    assert (done.frames, done.painted, done.masks_without_frame) == (4, 4, 1)
+    assert f'1 damaged frame, the first is {place}: ' in done.damage
+    source = pictures(tmp_path / name) if name == 'out' else list(Capture(str(tmp_path / name)))
+    assert len(source) == 4

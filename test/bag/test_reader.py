@@ -105,6 +105,30 @@ def test_an_unreadable_image_is_named(tmp_path: Path, message: Any, expected: st
         list(BagSource(str(bag)))
 
 
+@pytest.mark.parametrize(('place', 'held'), [(0, 1), (3, 2), (7, 6)])
+@pytest.mark.parametrize('bad', [
+    compressed('jpeg', cv2.imencode('.jpg', BGR)[1].tobytes()[:300] + b'\xff\xd9'),
+    compressed('jpeg', b''), image(BGR[:0], ''), image(BGR, '32FC1')],
+    ids=['cut', 'nothing', 'no pixels', 'depth'])
+def test_a_damaged_image_is_skipped_and_counted(
+    tmp_path: Path, bad: Any, place: int, held: int,
+) -> None:
+    topic = '/c'
+    good = [image(np.full((2, 2, 3), index, np.uint8), 'bgr8', index * 40_000_000)
+            for index in range(8)]
+    if bad.__msgtype__ != good[0].__msgtype__:
+        good = [compressed('png', cv2.imencode('.png', np.full((2, 2, 3), index, np.uint8))
+                           [1].tobytes()) for index in range(8)]
+    good[place] = bad
+    source = BagSource(str(record(tmp_path / 'bag', [(topic, each) for each in good])))
+    expected = [held if index == place else index for index in range(8)]
+    assert [int(frame[0, 0, 0]) for frame in source] == expected
+    assert source.damage.frames == {place}
+    assert f'1 damaged frame, the first is {place}: ' in str(source.damage)
+    assert f'/c, message {place}: ' in str(source.damage)
+    assert [int(frame[0, 0, 0]) for frame in source.frames(1)] == expected[1:]
+
+
 @pytest.mark.parametrize(('name', 'content'), [
     ('none.mcap', None), ('empty.mcap', b''), ('text.mcap', b'not a bag'),
     ('none.db3', None), ('text.db3', b'not a bag'), ('metadata.yaml', b'not: a bag'),

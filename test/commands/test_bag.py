@@ -72,3 +72,16 @@ def test_options_out_of_range_are_refused(
     with pytest.raises(SystemExit):
         run('make', 'video', 'out', *option)
     assert f'argument {option[0]}: expected' in capsys.readouterr().err
+
+
+def test_what_could_not_be_read_is_said(
+    tmp_path: Path, scene: Scene, capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / 'video'
+    folder.mkdir()
+    for index, image in enumerate(sorted(scene.video.iterdir())[:4]):
+        (folder / f'{index}.png').write_bytes(b'' if index == 1 else image.read_bytes())
+    assert run('make', folder, tmp_path / 'bag') == 0
+    said = capsys.readouterr()
+    assert 'bag: 4 frames' in said.out
+    assert said.err.startswith(f'warning: {folder}: 1 damaged frame, the first is 1: ')

@@ -119,6 +119,21 @@ def test_every_source_is_replayed_frame_by_frame_and_can_seek(
     check(viewer, scene, [*range(40), 37, 38, 39])
 
 
+@pytest.mark.parametrize('pace', ['rate', 'lockstep'])
+def test_a_damaged_frame_is_not_published_and_the_rest_is(
+    tmp_path: Path, scene: Scene, viewer: Viewer, pace: str,
+) -> None:
+    for index, image in enumerate(sorted(scene.video.iterdir())[:6]):
+        (tmp_path / f'{index}.png').write_bytes(b'' if index == 2 else image.read_bytes())
+    with replay(tmp_path, tmp_path / 'log', pace=pace, mask_timeout=0.1):
+        viewer.until(lambda: len(viewer.images) >= 5)
+        viewer.until(lambda: 'damaged' in (tmp_path / 'log').read_text())
+    check(viewer, scene, [0, 1, 3, 4, 5])
+    log = (tmp_path / 'log').read_text()
+    assert '1 damaged frame, the first is 2: ' in log
+    assert '2.png: not a readable image' in log
+
+
 def test_lockstep_goes_on_without_masks(tmp_path: Path, scene: Scene, viewer: Viewer) -> None:
     with replay(scene.video, tmp_path / 'log', pace='lockstep', mask_timeout=0.1, frames=5):
         viewer.until(lambda: (tmp_path / 'log').read_text().count('no mask within 0.1 s') == 5)

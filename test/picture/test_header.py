@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from shadowtutor_ros.image_header import (
+from shadowtutor_ros.picture.header import (
     BadHeader,
     check_png_pixels,
     jpeg_size,

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from shadowtutor_ros.image_header import BadHeader, jpeg_last_scan, MAX_MARKERS
-from shadowtutor_ros.wire.picture import decode_picture, format_of
+from shadowtutor_ros.picture.decode import decode_picture, format_of
+from shadowtutor_ros.picture.header import BadHeader, jpeg_last_scan, MAX_MARKERS
 
 NOISE = np.random.default_rng(0).integers(0, 256, (75, 107, 3), np.uint8)
 GREY = np.full((64, 64, 3), 128, np.uint8)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from shadowtutor_ros.frame import AS_STORED, Frame
-from shadowtutor_ros.image_header import (
+from shadowtutor_ros.picture.header import (
     BadHeader,
     check_png_pixels,
     jpeg_last_scan,
@@ -22,6 +22,11 @@ from shadowtutor_ros.image_header import (
 WEBP = 'webp'
 JPEG = 'jpeg'
 PNG = 'png'
+
+Pixels = NDArray[np.uint8]  # HxWx3, BGR
+
+# An orientation in EXIF would turn the pixels away from camera_info and label maps.
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 _FILLING = 128  # in all channels: what libjpeg shows where data is missing
 _END_OF_IMAGE = b'\xff\xd9'
@@ -37,7 +42,7 @@ class PictureFormat:
 
     begins: bytes
     size: Callable[[bytes], tuple[int, int]]
-    decode: Callable[[bytes], Frame]
+    decode: Callable[[bytes], Pixels]
 
 
 def format_of(data: bytes) -> str | None:
@@ -46,7 +51,7 @@ def format_of(data: bytes) -> str | None:
                  if data.startswith(each.begins)), None)
 
 
-def decode_picture(name: str, data: bytes) -> Frame:
+def decode_picture(name: str, data: bytes) -> Pixels:
     """
     Return the BGR uint8 HxWx3 pixels of a picture of the format ``name``, as they are stored.
 
@@ -56,16 +61,25 @@ def decode_picture(name: str, data: bytes) -> Frame:
     return PICTURE_FORMATS[name].decode(data)
 
 
-def _png(data: bytes) -> Frame:
+def decode_image_file(data: bytes) -> Pixels:
+    """
+    Return the BGR uint8 HxWx3 pixels of any image that OpenCV reads, as they are stored.
+
+    Raise BadHeader for damaged data, JPEGs as in ``decode_picture``.
+    """
+    return _jpeg(data) if format_of(data) == JPEG else _decode('image', data)
+
+
+def _png(data: bytes) -> Pixels:
     check_png_pixels(data)
     return _decode(PNG, data)
 
 
-def _webp(data: bytes) -> Frame:
+def _webp(data: bytes) -> Pixels:
     return _decode(WEBP, data)
 
 
-def _jpeg(data: bytes) -> Frame:
+def _jpeg(data: bytes) -> Pixels:
     """Refuse what is cut: OpenCV fills in what is missing with grey and does not tell."""
     scan = jpeg_last_scan(data)
     if data.rfind(_END_OF_IMAGE) < scan.start:
@@ -79,9 +93,9 @@ def _jpeg(data: bytes) -> Frame:
     return frame
 
 
-def _decode(name: str, data: bytes) -> Frame:
+def _decode(name: str, data: bytes) -> Pixels:
     try:
-        frame = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+        frame = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
     except cv2.error as error:
         raise BadHeader(f'{name} cannot be decoded: {error}') from error
     if frame is None:

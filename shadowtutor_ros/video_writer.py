@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Video files from frames, there whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import struct
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from shadowtutor_ros.file_names import BadFileName, utf8_path
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.video import VideoError
+
+_CLOSE = 1e-4  # of a rate: OpenCV has thousandths, for which one frame in 300 s is 10 % off
+
+
+class VideoWriter:
+    """
+    Writes BGR frames of one size as MPEG-4 video (.mp4), which every OpenCV build can.
+
+    Odd sides get one more row or column: the codec would cut one off. The file is there when all
+    frames are in it: what is half written has a hidden name, and is removed after an error.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path = path
+        self._part = path.with_name(f'.{path.stem}.part{path.suffix}')
+        self._fps = fps
+        self._count = 0
+        self._shape: tuple[int, ...] = ()
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame; the first one sets the size. Raise VideoError if that fails."""
+        if self._writer is None:
+            self._shape = frame.shape
+            self._writer = self._open(*self._shape[:2])
+        if frame.shape != self._shape:
+            raise VideoError(f'{self.path.name}: expected frames of one size, {self._shape[:2]}, '
+                             f'got {frame.shape[:2]}')
+        height, width = frame.shape[:2]
+        self._writer.write(np.ascontiguousarray(
+            np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), 'edge')))
+        self._count += 1
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        try:
+            if error is None:
+                self._finish()
+                self._part.replace(self.path)
+        except OSError as failure:
+            raise VideoError(f'{self.path.name}: cannot be written: {failure}') from failure
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    def _open(self, height: int, width: int) -> cv2.VideoWriter:
+        try:
+            name = utf8_path(self._part)
+        except BadFileName as error:
+            raise VideoError(str(error)) from error
+        # MPEG-4 counts time in at most 65535 parts.
+        fps = round(self._fps, 3 if self._fps < 65 else 2)
+        writer = cv2.VideoWriter(
+            name, cv2.VideoWriter.fourcc(*'mp4v'), max(0.001, fps),
+            (width + width % 2, height + height % 2))
+        if not writer.isOpened():
+            self._part.unlink(missing_ok=True)
+            raise VideoError(f'{self.path.name}: cannot be written as MPEG-4 video')
+        return writer
+
+    def _finish(self) -> None:
+        """See that all frames are in the file: OpenCV tells nobody of a full disk."""
+        video = cv2.VideoCapture(utf8_path(self._part))
+        frames, fps = (int(video.get(what)) if what == cv2.CAP_PROP_FRAME_COUNT
+                       else video.get(what) for what in (
+                           cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
+        good = video.grab()
+        video.release()
+        if not good or frames != self._count:
+            raise VideoError(f'{self.path.name}: cannot be written: {max(0, frames)} of '
+                             f'{self._count} frames are in it; is the disk full?')
+        if abs(fps / self._fps - 1) > _CLOSE:
+            _scale_time(self._part, self._fps / fps)
+
+
+def _scale_time(path: Path, factor: float) -> None:
+    """Let an MPEG-4 file play ``factor`` times as fast: in its clocks' ticks per second."""
+    data = bytearray(path.read_bytes())
+    moov = data.rindex(b'moov')
+    for kind in (b'mvhd', b'mdhd'):
+        at = data.index(kind, moov) + 16  # version, two dates, then the ticks
+        ticks, = struct.unpack_from('>I', data, at)
+        struct.pack_into('>I', data, at, max(1, round(ticks * factor)))
+    path.write_bytes(data)
