@@ -15,7 +15,7 @@ def replay(context: LaunchContext) -> list[Node]:
     """Return the node."""
     value = LaunchConfiguration
     parameters = {'source': ParameterValue(value('source'), value_type=str),
-                  **given(context, {'loop': bool, 'clock': bool, 'stamps': str})}
+                  **given(context, {'topic': str, 'loop': bool, 'clock': bool, 'stamps': str})}
     if value('clock').perform(context) == 'true':
         parameters.setdefault('stamps', 'media')
     return [make_node('replay', parameters,
@@ -27,6 +27,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([
         DeclareLaunchArgument('source',
                               description='Video file, folder of images, rosbag, or camera index'),
+        DeclareLaunchArgument('topic', default_value='',
+                              description='Image topic of a rosbag; empty: what params_file '
+                                          'says, else its only camera'),
         *node_arguments('replay', 'robot'),
         DeclareLaunchArgument('loop', default_value='', choices=['', 'true', 'false'],
                               description='Begin again at the end; empty: what params_file says'),

@@ -29,13 +29,14 @@ class VideoError(ShadowTutorError):
 
 
 class Damage:
-    """What of a source could not be read so far; as text a sentence, empty for nothing."""
+    """What is wrong with a source, as far as it was read; as text, empty for nothing."""
 
     def __init__(self, source: str) -> None:
         self.frames: set[int] = set()
         self._source = source
         self._reason = ''
         self._end = ''
+        self._remark = ''
 
     def add(self, index: int, error: VideoError) -> None:
         """Note that frame ``index`` cannot be read."""
@@ -46,11 +47,15 @@ class Damage:
         """Note that the source ended before the number of frames that it says it has."""
         self._end = f'{self._source}: ends after {after} of {expected} frames'
 
+    def remark(self, text: str) -> None:
+        """Note what else is not as it should be."""
+        self._remark = text
+
     def __str__(self) -> str:
         count = len(self.frames)
         frames = (f'{self._source}: {count} damaged frame{"s" * (count > 1)}, '
                   f'the first is {min(self.frames)}: {self._reason}' if count else '')
-        return '; '.join(filter(None, (frames, self._end)))
+        return '; '.join(filter(None, (self._remark, frames, self._end)))
 
 
 class Source(Protocol):

@@ -16,15 +16,19 @@ from shadowtutor_ros.video import Damage, DEFAULT_FPS, VideoError, without_gaps
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.pixels import MONO8
 
+DEPTH_ENCODINGS = ('16UC1', '32FC1')
+_FASTEST = 240.0  # frames per second that stamps are believed
+_BACK = 1 / 3  # of all steps: more that do not go forward than where a few frames are swapped
+
 
 class BagSource:
     """
     Frames of a camera topic as recorded, BGR uint8 HxWx3; a ``video.Source``.
 
     ``source`` is a rosbag2 folder, a ``.mcap`` or a ``.db3`` file. ``topic`` is of Image or
-    CompressedImage; empty: the only one that is not mono8, as label maps are. ``stamps`` are
-    the header stamps in nanoseconds, ``fps`` follows from their median distance (DEFAULT_FPS
-    for one frame), ``count`` is their number.
+    CompressedImage; empty: the only camera. ``stamps`` are the header stamps in nanoseconds,
+    ``fps`` follows from their median distance, or from the recorder's times where the stamps are
+    no times, which ``damage`` says (DEFAULT_FPS for one frame); ``count`` is their number.
     """
 
     def __init__(self, source: str, topic: str = '') -> None:
@@ -34,11 +38,18 @@ class BagSource:
         self._bag = Bag(Path(source).expanduser())
         self._topic = camera_topic(self._bag, topic)
         self.topic = self._topic.name
-        self.stamps = self._bag.stamps(self._topic)
-        if not self.stamps:
+        times = self._bag.times(self._topic)
+        self.stamps = [time.header for time in times]
+        if not times:
             raise BagError(f'{source}: expected images on {self.topic}, got none')
-        self.fps = _fps(self.stamps)
-        self.count: int | None = len(self.stamps)
+        self.count: int | None = len(times)
+        fps = _fps(self.stamps)
+        if fps is None and len(times) > 1:
+            fps = _fps(sorted(time.recorded for time in times))
+            self.damage.remark(
+                f'{source}: the header stamps of {self.topic} are no times, takes '
+                f"{f'{fps:g} frames per second, as recorded' if fps else f'{DEFAULT_FPS:g} fps'}")
+        self.fps = fps or DEFAULT_FPS
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
@@ -60,19 +71,31 @@ def camera_topic(bag: Bag, name: str = '') -> Topic:
     """
     Return the topic ``name``, or without a name the only camera topic.
 
-    Raise BagError naming all topics when that is not one image topic.
+    That is one of images that are neither mono8, as label maps are, nor depth; a camera that was
+    recorded raw and compressed is taken raw. Raise BagError naming the image topics when that is
+    not one.
     """
     images = [t for t in bag.topics if t.type in (IMAGE, COMPRESSED_IMAGE)]
-    fitting = [t for t in images if (
-        t.name == name if name else t.count and t.encoding != MONO8)]
+    raw = {t.name for t in images if t.type == IMAGE}
+    fitting = [t for t in images if t.name == name] if name else [
+        t for t in images if t.count and t.encoding not in (MONO8, *DEPTH_ENCODINGS)
+        and not t.name.endswith('/compressedDepth')
+        and t.name.removesuffix('/compressed') not in raw - {t.name}]
     if len(fitting) != 1:
-        wanted = f'the image topic {name}' if name else 'one image topic that is not mono8'
-        found = ', '.join(map(str, bag.topics)) or 'no topics'
-        raise BagError(f'{bag.path}: expected {wanted}, got {found}')
+        wanted = f'the image topic {name}' if name else 'one camera topic, not mono8 or depth'
+        choices = ', '.join(map(str, images)) or 'no image topics'
+        more = '; topic chooses one' if images and not name else ''
+        raise BagError(f'{bag.path}: expected {wanted}, got {choices}{more}')
     return fitting[0]
 
 
-def _fps(stamps: list[int]) -> float:
-    period = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+def _fps(stamps: list[int]) -> float | None:
+    """Return the rate of times in nanoseconds; None where they are no times of a camera."""
+    if len(stamps) < 2:
+        return None
+    steps = np.diff(stamps)
+    period = float(np.median(steps))
+    if period < 1e9 / _FASTEST or np.mean(steps <= 0) > _BACK:
+        return None
     # Stamps are whole nanoseconds: more digits would make 30 fps 30.0000003.
-    return round(1e9 / period, 4) if period > 0 else DEFAULT_FPS
+    return round(1e9 / period, 4) if period < 1e9 else 1e9 / period

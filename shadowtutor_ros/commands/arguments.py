@@ -32,6 +32,12 @@ def not_negative(text: str) -> float:
     return _number(text, lambda value: value >= 0, 'of 0 or more')
 
 
+def add_topic(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--topic``, of a rosbag in place of a video."""
+    parser.add_argument('--topic', default='', metavar='NAME',
+                        help='image topic of a rosbag; default: its only camera')
+
+
 def add_checkpoint(
     parser: argparse.ArgumentParser, default: str | None, otherwise: str = '%(default)s',
 ) -> None:

@@ -9,7 +9,7 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadowtutor_ros.commands.arguments import positive, positive_int, warn
+from shadowtutor_ros.commands.arguments import add_topic, positive, positive_int, warn
 
 if TYPE_CHECKING:
     from shadowtutor_ros.frame import Frame
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = actions.add_parser('make', help='a rosbag from a video and its labels')
     make.add_argument('video', help='video file, folder of images, rosbag, or camera index')
     make.add_argument('out', type=Path, help='new folder of the bag')
+    add_topic(make)
     make.add_argument('--labels', help='label maps: what the teacher labels takes')
     make.add_argument('--frames', type=positive_int, help='at most; default: all')
     make.add_argument('--fps', type=positive, help="default: the video's")
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = actions.add_parser('export', help='a painted video or images from a rosbag')
     export.add_argument('bag', type=Path, help='folder, .mcap or .db3')
     export.add_argument('out', type=Path, help='new .mp4, or new folder for PNGs')
-    export.add_argument('--topic', default='', help='default: the only camera topic')
+    add_topic(export)
     export.add_argument('--mask-topic', default='', help='default: the only mono8 topic, if any')
     _add_classes(export)
 
@@ -51,7 +52,7 @@ def _make(arguments: argparse.Namespace) -> str:
     from shadowtutor_ros.sources import open_source
     from shadowtutor_ros.teacher.factory import create_teacher
 
-    source = open_source(arguments.video)
+    source = open_source(arguments.video, arguments.topic)
     fps = arguments.fps or source.fps
     frames: Iterator[Frame] = islice(source, arguments.frames)
     labels = None

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from shadowtutor_ros.commands.arguments import not_negative, positive, positive_int
+from shadowtutor_ros.commands.arguments import add_topic, not_negative, positive, positive_int
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.evaluation import bounds
 from shadowtutor_ros.evaluation.bounds import Limits, Measured
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='measure on this machine what is not given, but t_net')
     parser.add_argument('--video', type=Path, help='--measure: takes its first frame; default: '
                                                    'the fetched clip')
+    add_topic(parser)
     parser.add_argument('--teacher-weights', type=Path,
                         help='--measure: YOLO .pt file; default: yolov7-seg, fetched')
     parser.add_argument('--setting', default='partial',
@@ -109,7 +110,7 @@ def _measure(arguments: argparse.Namespace) -> Measured:
     classes = ClassSet.load(config_file('lvs8', 'classes'))
     device = str(pick_device('auto'))
     video = arguments.video or clip()
-    frame = next(iter(open_source(str(video))), None)
+    frame = next(iter(open_source(str(video), arguments.topic)), None)
     if frame is None:
         raise VideoError(f'{video}: the video has no frames')
     weights = arguments.teacher_weights or teacher_weights()

@@ -6,12 +6,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shadowtutor_ros.commands.arguments import positive_int
+from shadowtutor_ros.commands.arguments import add_topic, positive_int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('--video', type=Path, help='any video; default: a fetched clip')
+    add_topic(parser)
     parser.add_argument('--frames', type=positive_int, default=200,
                         help='at most (default %(default)s)')
     parser.add_argument('--teacher-weights', type=Path, help='YOLO .pt file; default: fetched')
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     summary = run_demo(DemoSettings(
         arguments.out, arguments.video, arguments.frames, arguments.teacher_weights,
-        RANDOM if arguments.random_student else DEFAULT))
+        RANDOM if arguments.random_student else DEFAULT, arguments.topic))
     print(f'\n{summary.table()}\n\n{arguments.out}/: overlay.mp4, frame.png, miou.png, '
           'summary.json, logs/')
     return 0

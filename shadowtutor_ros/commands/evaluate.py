@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import os
 from pathlib import Path
 
-from shadowtutor_ros.commands.arguments import add_checkpoint, positive_int, warn
+from shadowtutor_ros.commands.arguments import add_checkpoint, add_topic, positive_int, warn
 from shadowtutor_ros.commands.teachers import (
     add_teacher_arguments,
     teacher_and_weights,
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('videos', nargs='+', type=Path, metavar='VIDEO',
                         help='video file, image folder or rosbag')
+    add_topic(parser)
     add_teacher_arguments(parser)
     parser.add_argument('--settings', default='paper,naive-jpeg,ours', metavar='A,B,...',
                         help='settings of config/evaluation or YAML files; paper stands for all '
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     classes = ClassSet.load(config_file(arguments.classes, 'classes'))
     settings = load_settings(arguments.settings.split(','))
-    clips = [Clip(path, arguments.frames) for path in arguments.videos]
+    clips = [Clip(path, arguments.frames, topic=arguments.topic) for path in arguments.videos]
     if len({clip.name for clip in clips}) < len(clips):
         raise VideoError('expected videos of different names, got '
                          + ', '.join(str(clip.path) for clip in clips))

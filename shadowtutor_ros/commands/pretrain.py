@@ -8,7 +8,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadowtutor_ros.commands.arguments import add_checkpoint, positive, positive_int, warn
+from shadowtutor_ros.commands.arguments import (
+    add_checkpoint,
+    add_topic,
+    positive,
+    positive_int,
+    warn,
+)
 from shadowtutor_ros.commands.teachers import add_teacher_arguments, teachers
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'may be given several times')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE',
                         help='the student (.safetensors); the same command goes on where it was')
+    add_topic(parser)
     add_teacher_arguments(parser)
     parser.add_argument('--every', type=positive_int, default=5, metavar='N',
                         help='of the videos each N-th frame (default %(default)s)')
@@ -88,7 +95,8 @@ def _footage(arguments: argparse.Namespace, classes: ClassSet, device: str) -> l
     from shadowtutor_ros.pretrain.coco import read_coco
     from shadowtutor_ros.pretrain.footage import label_footage
     footage = [read_coco(images, annotations, classes) for images, annotations in arguments.coco]
-    clips = [Clip(path, arguments.frames, arguments.every) for path in arguments.videos]
+    clips = [Clip(path, arguments.frames, arguments.every, arguments.topic)
+             for path in arguments.videos]
     if clips:
         teacher_of = teachers(arguments, classes, device, len(clips) > 1)
         footage = [label_footage(clip, teacher_of(clip), classes) for clip in clips] + footage

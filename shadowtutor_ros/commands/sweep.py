@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 import signal
 
-from shadowtutor_ros.commands.arguments import positive, positive_int
+from shadowtutor_ros.commands.arguments import add_topic, positive, positive_int
 
 _PAPER_MBPS = '90,80,60,40,20,12,8'
 
@@ -15,6 +15,7 @@ _PAPER_MBPS = '90,80,60,40,20,12,8'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('video', type=Path, help='video file, image folder or rosbag')
+    add_topic(parser)
     parser.add_argument('--labels', type=Path, required=True, metavar='DIR',
                         help='its label maps: folder of PNGs, .npz or .h5')
     parser.add_argument('--mbps', type=_list_of_mbps, default=_PAPER_MBPS, metavar='A,B,...',
@@ -38,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     sweep = run_sweep(SweepSettings(
         arguments.video, arguments.labels, arguments.out, arguments.mbps, arguments.frames,
-        arguments.naive_frames, arguments.classes), lambda line: print(line, flush=True))
+        arguments.naive_frames, arguments.classes, arguments.topic),
+        lambda line: print(line, flush=True))
     sweep.write(arguments.out / 'sweep.json')
     print(f'\n{sweep.table()}\n')
     if sweep.note:

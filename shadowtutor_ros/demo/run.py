@@ -47,6 +47,7 @@ class DemoSettings:
     frames: int = 200
     weights: Path | None = None
     checkpoint: str = DEFAULT
+    topic: str = ''  # of a rosbag
 
 
 def run_demo(settings: DemoSettings) -> Summary:
@@ -59,7 +60,7 @@ def run_demo(settings: DemoSettings) -> Summary:
     video = settings.video or clip()
     weights = settings.weights or teacher_weights()
     classes = ClassSet.load(config_file(_CLASSES, 'classes'))
-    source = Clip(video, settings.frames)
+    source = Clip(video, settings.frames, topic=settings.topic)
     teacher = create_teacher('yolo', classes, weights=str(weights))
     labelled = label_clip(source, teacher, classes)
     if source.damage:
@@ -71,7 +72,7 @@ def run_demo(settings: DemoSettings) -> Summary:
 
     trial = Trial(video, source.fps, labelled.count, tutor={
         'teacher': 'yolo', 'teacher_weights': str(weights), 'classes': _CLASSES, 'seed': _SEED,
-        'checkpoint': settings.checkpoint})
+        'checkpoint': settings.checkpoint}, topic=settings.topic)
     print('starts tutor and student ...', flush=True)
     miou, result = _watch(trial, settings.out, labelled, classes)
     plot_miou(settings.out / 'miou.png', f'{video.name}: student against {teacher.name}',

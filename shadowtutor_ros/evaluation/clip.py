@@ -18,16 +18,19 @@ class Clip:
     The first ``limit`` frames (None: all) of a video file, image folder or rosbag.
 
     Of them each ``every``-th, counted from 0: ``every`` 3 has frames 0, 3, 6, ... as its own 0, 1,
-    2, ... at a third of ``fps``. Frame i has the stamp ``stamp(i)``. Raise VideoError when the
-    video cannot be read.
+    2, ... at a third of ``fps``. Frame i has the stamp ``stamp(i)``. ``topic`` is as in
+    ``open_source``. Raise VideoError when the video cannot be read.
     """
 
-    def __init__(self, path: Path, limit: int | None = None, every: int = 1) -> None:
+    def __init__(
+        self, path: Path, limit: int | None = None, every: int = 1, topic: str = '',
+    ) -> None:
         self.path = path
         self.name = path.name
         self.limit = limit
         self.every = every
-        self._source = open_source(str(path))
+        self.topic = topic
+        self._source = open_source(str(path), topic)
         self.fps = self._source.fps / every
         count = min(filter(None, (self._source.count, limit)), default=None)
         self.expected = None if count is None else math.ceil(count / every)
@@ -45,10 +48,12 @@ class Clip:
         return round(index * 1e9 / self.fps)
 
     def digest(self) -> str:
-        """Return what identifies the content: a digest of all its files, and ``every``."""
+        """Return what identifies the content: a digest of its files, ``every``, ``topic``."""
         digest = hashlib.sha256()
         if self.every > 1:
             digest.update(f'every {self.every} '.encode())
+        if self.topic:
+            digest.update(f'topic {self.topic} '.encode())
         files = sorted(self.path.rglob('*')) if self.path.is_dir() else [self.path]
         for file in files:
             if file.is_file():

@@ -59,7 +59,8 @@ def run_over_ros(
         on_frame(index)
 
     trial = Trial(labelled.clip.path, labelled.clip.fps, labelled.count,
-                    {**setting.tutor_parameters(), **nodes.tutor}, setting.student_parameters())
+                    {**setting.tutor_parameters(), **nodes.tutor}, setting.student_parameters(),
+                    labelled.clip.topic)
     result = run_trial(trial, nodes.logs, on_mask)
     if result.last.failures:
         raise RunError(f'{labelled.clip.path}: {setting.name}: {result.last.failures} key '
@@ -78,7 +79,7 @@ def naive_seconds(labelled: LabelledClip, nodes: Nodes) -> float:
     teacher = {name: value for name, value in nodes.tutor.items()
                if name in {parameter.name for parameter in TEACHER_PARAMETERS}}
     trial = Trial(labelled.clip.path, labelled.clip.fps, min(labelled.count, NAIVE_FRAMES),
-                    teacher)
+                    teacher, topic=labelled.clip.topic)
     return labelled.count / TwoMachines(None).naive(trial, nodes.logs).fps
 
 

@@ -33,6 +33,7 @@ class SweepSettings:
     frames: int = 120
     naive_frames: int = 12
     classes: str = 'lvs8'
+    topic: str = ''  # of a rosbag
 
 
 def run_sweep(settings: SweepSettings, say: Callable[[str], None] = print) -> Sweep:
@@ -59,7 +60,7 @@ class _Experiment:
     def __init__(self, settings: SweepSettings, say: Callable[[str], None]) -> None:
         self._settings = settings
         self._say = say
-        self._clip = clip = Clip(settings.video, settings.frames)
+        self._clip = clip = Clip(settings.video, settings.frames, topic=settings.topic)
         setting = load_setting('partial')
         self._limits = Limits(setting.schedule.min_stride, setting.schedule.max_stride,
                               setting.distill.max_updates)
@@ -69,8 +70,9 @@ class _Experiment:
         frames = clip.expected or settings.frames
         self._trial = Trial(clip.path, clip.fps, frames,
                               {**teacher, **setting.tutor_parameters()},
-                              setting.student_parameters())
-        self._offloaded = Trial(clip.path, clip.fps, min(frames, settings.naive_frames), teacher)
+                              setting.student_parameters(), clip.topic)
+        self._offloaded = Trial(clip.path, clip.fps, min(frames, settings.naive_frames), teacher,
+                                topic=clip.topic)
 
     def sweep(self, lab: NetLab | None) -> Sweep:
         """Calibrate without a limit, then measure every point; compute it without a lab."""

@@ -35,7 +35,7 @@ class Trial:
     """
     The first ``frames`` of ``video`` and the parameters of the nodes that see it.
 
-    ``fps`` is the video's own; frame i has the stamp i / fps.
+    ``fps`` is the video's own; frame i has the stamp i / fps. ``topic`` is a rosbag's.
     """
 
     video: Path
@@ -43,6 +43,7 @@ class Trial:
     frames: int
     tutor: Mapping[str, object] = field(default_factory=dict)
     student: Mapping[str, object] = field(default_factory=dict)
+    topic: str = ''
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def replay_process(
 ) -> NodeProcess:
     """Return the replay's process, which sends the next frame when ``mask`` has come."""
     parameters = {
-        'source': str(trial.video.resolve()), 'pace': 'lockstep', 'stamps': 'media',
+        'source': str(trial.video.resolve()), 'topic': trial.topic, 'pace': 'lockstep',
+        'stamps': 'media',
         'frames': trial.frames, **_lossless(_CAMERA, 'publisher'),
         **_lossless(mask, 'subscription')}
     return NodeProcess('replay_node', parameters, logs / 'replay.log',
@@ -139,7 +141,8 @@ def camera_process(
     It begins again at the video's end; ``trial.frames`` 0 is for ever.
     """
     parameters = {
-        'source': str(trial.video.resolve()), 'pace': 'rate', 'stamps': 'media', 'loop': True,
+        'source': str(trial.video.resolve()), 'topic': trial.topic, 'pace': 'rate',
+        'stamps': 'media', 'loop': True,
         'fps': trial.fps, 'frames': trial.frames, **_lossless(_CAMERA, 'publisher')}
     return NodeProcess('replay_node', parameters, logs / 'replay.log', {'image': _CAMERA},
                        environment, prefix)

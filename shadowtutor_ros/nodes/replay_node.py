@@ -30,6 +30,7 @@ _JPEG_QUALITY = 90
 REPLAY_PARAMETERS = (
     Parameter('source', '', 'Video file, folder of images, rosbag (folder, .mcap, .db3), '
               'or camera index.'),
+    Parameter('topic', '', 'Image topic of a rosbag; empty: its only camera.'),
     Parameter('pace', 'rate', 'rate: by the clock; lockstep: the next frame when the mask of '
               'the last has come, so that none is lost.', choices=('rate', 'lockstep')),
     Parameter('fps', 0.0, "Frames per second; 0: the file's.", 0.0, 1000.0),
@@ -56,7 +57,9 @@ class ReplayNode(WorkingNode):
     def __init__(self) -> None:
         super().__init__('replay')
         p = self._values = declare(self, REPLAY_PARAMETERS)
-        self._source = open_source(p['source'])
+        self._source = open_source(p['source'], p['topic'])
+        if damage := str(self._source.damage):
+            self.get_logger().warning(damage)
         self._lockstep = p['pace'] == 'lockstep'
         self._playback = Playback(
             p['fps'] or self._source.fps, self._source.count, time.monotonic(),
@@ -153,9 +156,8 @@ class ReplayNode(WorkingNode):
                 return
             if frame is None:
                 playback.end()
-            elif place in self._source.damage.frames:  # the one before stands in its place
-                playback.published(now := time.monotonic())
-                playback.answered(now)
+            elif place in self._source.damage.frames and not self._lockstep:
+                playback.published(time.monotonic())
             else:
                 self._stamp = (playback.stamp if self._values['stamps'] == 'media'
                                else self.get_clock().now().nanoseconds)

@@ -33,9 +33,9 @@ def text(value: str) -> Any:
 
 def record(
     path: Path, messages: Iterable[tuple[str, Any]],
-    storage: StoragePlugin = StoragePlugin.SQLITE3,
+    storage: StoragePlugin = StoragePlugin.SQLITE3, period: int = 10**6,
 ) -> Path:
-    """Write messages in this order, a millisecond apart, whatever their headers say."""
+    """Write messages in this order, ``period`` ns apart, whatever their headers say."""
     connections: dict[str, Any] = {}
     with Writer(path, version=9, storage_plugin=storage) as writer:
         for index, (topic, message) in enumerate(messages):
@@ -43,5 +43,5 @@ def record(
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, type_, typestore=TYPES)
             data = TYPES.serialize_cdr(message, type_)
-            writer.write(connections[topic], index * 10**6, data)
+            writer.write(connections[topic], index * period, data)
     return path

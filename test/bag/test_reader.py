@@ -72,22 +72,23 @@ def test_the_camera_is_the_only_image_topic_that_is_no_label_map(tmp_path: Path)
 
     bag = record(tmp_path / 'two', [*others, camera, ('/rear', image(BGR, 'rgb8'))])
     assert BagSource(str(bag), '/rear').topic == '/rear'
-    with pytest.raises(BagError, match='two: expected one image topic that is not mono8') as error:
+    with pytest.raises(BagError, match='two: expected one camera topic, not mono8') as error:
         BagSource(str(bag))
     for topic in ('/front (sensor_msgs/msg/Image, bgr8, 1 messages)',
-                  '/rear (sensor_msgs/msg/Image, rgb8, 1 messages)', '/student/mask', '/chatter'):
+                  '/rear (sensor_msgs/msg/Image, rgb8, 1 messages)', '/student/mask',
+                  'topic chooses one'):
         assert topic in str(error.value)
     for name in ('/chatter', '/nowhere'):
         with pytest.raises(BagError, match=f'expected the image topic {name}, got .*/front'):
             BagSource(str(bag), name)
 
     bag = record(tmp_path / 'none', others)
-    with pytest.raises(BagError, match=r'not mono8, got .*mono8'):
+    with pytest.raises(BagError, match=r'not mono8 or depth, got .*mono8'):
         BagSource(str(bag))
 
 
 def test_an_empty_bag_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BagError, match=r'empty: expected one image topic .* got no topics'):
+    with pytest.raises(BagError, match=r'empty: expected one camera topic.* got no image topics'):
         BagSource(str(record(tmp_path / 'empty', [])))
 
 
@@ -102,7 +103,122 @@ def test_an_empty_bag_is_named(tmp_path: Path) -> None:
 def test_an_unreadable_image_is_named(tmp_path: Path, message: Any, expected: str) -> None:
     bag = record(tmp_path / 'bag', [('/c', message)])
     with pytest.raises(BagError, match=f'bag: /c, message 0: .*{expected}'):
-        list(BagSource(str(bag)))
+        list(BagSource(str(bag), '/c'))
+
+
+def depth(bits: str) -> Any:
+    size = {'16UC1': 2, '32FC1': 4}[bits]
+    return image(np.zeros((4, 6, size), np.uint8), bits)
+
+
+JPEG = cv2.imencode('.jpg', BGR)[1].tobytes()
+
+
+@pytest.mark.parametrize('others', [
+    [('/depth', depth('16UC1'))], [('/depth', depth('32FC1'))],
+    [('/front/compressed', compressed('jpeg', JPEG))],
+    [('/depth/compressedDepth', compressed('16UC1; compressedDepth', b''))],
+    [('/mask', image(GREY, 'mono8')), ('/depth', depth('16UC1'))],
+], ids=lambda others: others[0][0])
+def test_depth_masks_and_the_same_camera_compressed_are_no_other_camera(
+    tmp_path: Path, others: list[tuple[str, Any]],
+) -> None:
+    bag = record(tmp_path / 'bag', [*others, ('/front', image(BGR, 'bgr8'))])
+    assert BagSource(str(bag)).topic == '/front'
+    assert open_source(str(bag), '/front').source == str(bag)
+    for name, _ in others:
+        with pytest.raises(BagError, match=r'expected the image topic /none, got .*/front'):
+            open_source(str(bag), '/none')
+        if name == '/front/compressed':
+            assert open_source(str(bag), name).count == 1
+
+
+def test_a_topic_is_a_rosbags(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / '0.png'), BGR)
+    with pytest.raises(VideoError, match='expected a rosbag, which has the topic /front'):
+        open_source(str(tmp_path), '/front')
+
+
+TENTH = 10**8
+
+
+@pytest.mark.parametrize(('stamps', 'fps'), [
+    ([TENTH * k for k in range(10)], None), ([0] * 10, 20.0), ([7 * 10**9] * 10, 20.0),
+    ([10**10 - TENTH * k for k in range(10)], 20.0), ([k // 2 * TENTH for k in range(10)], 20.0),
+    ([100 * k for k in range(10)], 20.0), ([k * TENTH - 5 * 10**9 for k in range(10)], None),
+    ([k * TENTH - (k > 4) * 4 * TENTH for k in range(10)], None),
+    ([10**9 + k for k in range(10)], 20.0),
+], ids=['good', 'zero', 'constant', 'backwards', 'twice', 'microseconds', 'negative',
+        'one jump', 'nanoseconds'])
+def test_stamps_that_are_no_times_give_way_to_the_recorders(
+    tmp_path: Path, stamps: list[int], fps: float | None,
+) -> None:
+    bag = record(tmp_path / 'bag', [('/c', image(BGR, 'bgr8', stamp)) for stamp in stamps],
+                 period=TENTH // 2)
+    source = BagSource(str(bag))
+    assert source.fps == pytest.approx(fps or 10.0)
+    assert source.stamps == stamps
+    said = (f'{bag}: the header stamps of /c are no times, takes 20 frames per second, as recorded'
+            if fps else '')
+    assert str(source.damage) == said
+
+
+@pytest.mark.parametrize('period', [0, 1000])
+def test_without_any_times_it_is_the_default_rate_and_said(tmp_path: Path, period: int) -> None:
+    bag = record(tmp_path / 'bag', [('/c', image(BGR, 'bgr8'))] * 3, period=period)
+    source = BagSource(str(bag))
+    assert source.fps == 25.0
+    assert str(source.damage).endswith('takes 25 fps')
+
+
+def test_a_timelapse_keeps_its_rate(tmp_path: Path) -> None:
+    bag = record(tmp_path / 'bag', [
+        ('/c', image(BGR, 'bgr8', index * 300 * 10**9)) for index in range(4)])
+    assert BagSource(str(bag)).fps == pytest.approx(1 / 300, rel=1e-6)
+
+
+@pytest.mark.parametrize('storage', [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
+@pytest.mark.parametrize('metadata', ['', 'not: a bag', None])
+@pytest.mark.parametrize('upper', [False, True])
+def test_a_folder_without_its_metadata_is_read_as_its_files(
+    tmp_path: Path, storage: StoragePlugin, metadata: str | None, upper: bool,
+) -> None:
+    def bag(name: str, first: int) -> Path:
+        return record(tmp_path / name, [
+            ('/c', image(np.full((2, 2, 3), first + k, np.uint8), 'bgr8', (first + k) * TENTH))
+            for k in range(3)], storage)
+
+    folder, more = bag('bag', 0), bag('more', 3)
+    (file,), (other,) = folder.glob('bag.*'), more.glob('more.*')
+    suffix = file.suffix.upper() if upper else file.suffix
+    file.rename(folder / f'run_2{suffix}')
+    other.rename(folder / f'run_10{suffix}')
+    (folder / 'metadata.yaml').unlink()
+    if metadata is not None:
+        (folder / 'metadata.yaml').write_text(metadata)
+    source = open_source(str(folder))
+    assert isinstance(source, BagSource)
+    assert [int(frame[0, 0, 0]) for frame in source] == list(range(6))
+    assert (source.count, source.fps) == (6, 10.0)
+    (only,) = open_source(str(folder / f'run_2{suffix}')).frames(2)
+    assert only[0, 0, 0] == 2
+
+
+@pytest.mark.parametrize('name', ['bag.mcap', 'RUN.MCAP'])
+def test_a_recording_that_was_cut_off_says_what_helps(tmp_path: Path, name: str) -> None:
+    write_bag(tmp_path / 'bag', [BGR] * 3, 25.0)
+    whole = (tmp_path / 'bag' / 'bag.mcap').read_bytes()
+    folder = tmp_path / 'crash'
+    folder.mkdir()
+    for length in (len(whole) - 8, len(whole) * 6 // 10):
+        (folder / name).write_bytes(whole[:length])
+        for source in (folder, folder / name):
+            with pytest.raises(BagError, match=r'was cut off: mcap recover .* -o recovered\.mcap'):
+                open_source(str(source))
+    (folder / name).unlink()
+    (folder / 'metadata.yaml').write_text('half')
+    with pytest.raises(BagError, match=f'was cut off: ros2 bag reindex {folder}'):
+        open_source(str(folder))
 
 
 @pytest.mark.parametrize(('place', 'held'), [(0, 1), (3, 2), (7, 6)])
@@ -120,7 +236,7 @@ def test_a_damaged_image_is_skipped_and_counted(
         good = [compressed('png', cv2.imencode('.png', np.full((2, 2, 3), index, np.uint8))
                            [1].tobytes()) for index in range(8)]
     good[place] = bad
-    source = BagSource(str(record(tmp_path / 'bag', [(topic, each) for each in good])))
+    source = BagSource(str(record(tmp_path / 'bag', [(topic, each) for each in good])), topic)
     expected = [held if index == place else index for index in range(8)]
     assert [int(frame[0, 0, 0]) for frame in source] == expected
     assert source.damage.frames == {place}

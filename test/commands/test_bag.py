@@ -2,6 +2,7 @@
 import argparse
 from pathlib import Path
 
+from bag.recording import image, record
 import numpy as np
 import pytest
 from scene import Scene
@@ -79,9 +80,22 @@ def test_what_could_not_be_read_is_said(
 ) -> None:
     folder = tmp_path / 'video'
     folder.mkdir()
-    for index, image in enumerate(sorted(scene.video.iterdir())[:4]):
-        (folder / f'{index}.png').write_bytes(b'' if index == 1 else image.read_bytes())
+    for index, path in enumerate(sorted(scene.video.iterdir())[:4]):
+        (folder / f'{index}.png').write_bytes(b'' if index == 1 else path.read_bytes())
     assert run('make', folder, tmp_path / 'bag') == 0
     said = capsys.readouterr()
     assert 'bag: 4 frames' in said.out
     assert said.err.startswith(f'warning: {folder}: 1 damaged frame, the first is 1: ')
+
+
+def test_of_two_cameras_a_topic_is_made_and_exported(tmp_path: Path, scene: Scene) -> None:
+    both = record(tmp_path / 'both', [
+        (name, image(frame, 'bgr8', index * 40_000_000))
+        for name, frames in (('/front', scene.frames[:3]), ('/rear', scene.frames[3:6]))
+        for index, frame in enumerate(frames)])
+    with pytest.raises(ShadowTutorError, match=r'/front .*/rear .*; topic chooses one'):
+        run('make', both, tmp_path / 'bag')
+    assert run('make', both, tmp_path / 'bag', '--topic', '/rear') == 0
+    np.testing.assert_array_equal(list(BagSource(str(tmp_path / 'bag'))), scene.frames[3:6])
+    assert run('export', both, tmp_path / 'out', '--topic', '/front') == 0
+    np.testing.assert_array_equal(list(ImageFolder(str(tmp_path / 'out'))), scene.frames[:3])

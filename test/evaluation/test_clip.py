@@ -2,6 +2,7 @@
 from pathlib import Path
 import shutil
 
+from bag.recording import image, record
 import numpy as np
 import pytest
 from scene import Scene
@@ -38,6 +39,18 @@ def test_the_content_identifies_a_clip(scene: Scene, tmp_path: Path) -> None:
     assert Clip(copy).digest() == Clip(scene.video).digest()
     shutil.copy(scene.video / '0001.png', copy / '0000.png')
     assert Clip(copy).digest() != Clip(scene.video).digest()
+
+
+def test_a_topic_of_a_rosbag_is_a_clip_of_its_own(scene: Scene, tmp_path: Path) -> None:
+    bag = record(tmp_path / 'bag', [
+        (name, image(frame, 'bgr8', index * 40_000_000))
+        for name, frames in (('/front', scene.frames[:3]), ('/rear', scene.frames[3:6]))
+        for index, frame in enumerate(frames)])
+    front, rear = (Clip(bag, topic=name) for name in ('/front', '/rear'))
+    np.testing.assert_array_equal(np.stack(list(rear)), np.stack(scene.frames[3:6]))
+    assert front.digest() != rear.digest()
+    with pytest.raises(VideoError, match=r'/front .*/rear .*; topic chooses one'):
+        Clip(bag)
 
 
 def test_an_unreadable_video_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import time
 from typing import Any
 
+from bag.recording import image as bag_image, record
 import numpy as np
 import pytest
 import rclpy
@@ -119,19 +120,34 @@ def test_every_source_is_replayed_frame_by_frame_and_can_seek(
     check(viewer, scene, [*range(40), 37, 38, 39])
 
 
-@pytest.mark.parametrize('pace', ['rate', 'lockstep'])
-def test_a_damaged_frame_is_not_published_and_the_rest_is(
-    tmp_path: Path, scene: Scene, viewer: Viewer, pace: str,
+@pytest.mark.parametrize(('pace', 'places'), [
+    ('rate', [0, 1, 3, 4, 5]), ('lockstep', [0, 1, 1, 3, 4, 5])])
+def test_a_damaged_frame_is_said_and_the_rest_is_published(
+    tmp_path: Path, scene: Scene, viewer: Viewer, pace: str, places: list[int],
 ) -> None:
+    """In lockstep, where each frame is awaited, the one before stands in its place."""
     for index, image in enumerate(sorted(scene.video.iterdir())[:6]):
         (tmp_path / f'{index}.png').write_bytes(b'' if index == 2 else image.read_bytes())
     with replay(tmp_path, tmp_path / 'log', pace=pace, mask_timeout=0.1):
-        viewer.until(lambda: len(viewer.images) >= 5)
+        viewer.until(lambda: len(viewer.images) >= len(places))
         viewer.until(lambda: 'damaged' in (tmp_path / 'log').read_text())
-    check(viewer, scene, [0, 1, 3, 4, 5])
+    assert viewer.stamps == [scene.stamp(k) for k in range(6) if k != 2 or pace == 'lockstep']
+    assert [place(image, scene) for image in viewer.images] == places
     log = (tmp_path / 'log').read_text()
     assert '1 damaged frame, the first is 2: ' in log
     assert '2.png: not a readable image' in log
+
+
+def test_of_two_cameras_in_a_bag_the_topic_is_replayed(
+    tmp_path: Path, scene: Scene, viewer: Viewer,
+) -> None:
+    messages = []
+    for name, frames in (('front', scene.frames[:3]), ('rear', scene.frames[3:6])):
+        messages += [(f'/{name}', bag_image(frame, 'bgr8', index * 40_000_000))
+                     for index, frame in enumerate(frames)]
+    with replay(record(tmp_path / 'both', messages), tmp_path / 'log', topic='/rear'):
+        viewer.until(lambda: len(viewer.images) >= 3)
+    assert [place(image, scene) for image in viewer.images] == [3, 4, 5]
 
 
 def test_lockstep_goes_on_without_masks(tmp_path: Path, scene: Scene, viewer: Viewer) -> None:
