@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, StudentInfo
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.toolkit.topics import publisher
+from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
 from shadowtutor_ros.wire.key_frame import JPEG, PNG
@@ -25,10 +25,11 @@ class MaskTopics:
 
     def __init__(self, node: Node) -> None:
         self._mask = publisher(node, Image, '~/mask', qos.PICTURE)
-        self._mask_png = publisher(node, CompressedImage, '~/mask/compressed', qos.PICTURE)
+        self._mask_png = publisher(
+            node, CompressedImage, compressed_topic(node, '~/mask'), qos.PICTURE)
         self._overlay = publisher(node, Image, '~/overlay', qos.PICTURE)
         self._overlay_jpeg = publisher(
-            node, CompressedImage, '~/overlay/compressed', qos.PICTURE)
+            node, CompressedImage, compressed_topic(node, '~/overlay'), qos.PICTURE)
 
     def publish(
         self, header: Header, frame: Frame, mask: Mask, info: StudentInfo, opacity: float,

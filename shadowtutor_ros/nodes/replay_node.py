@@ -17,7 +17,7 @@ from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.toolkit.parameters import declare, Parameter, ParameterError
 from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
-from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
+from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher, subscription
 from shadowtutor_ros.playback import Playback, PlaybackError
 from shadowtutor_ros.sources import open_source
 from shadowtutor_ros.video import FrameReader
@@ -68,7 +68,7 @@ class ReplayNode(WorkingNode):
         self._compressed = p['image_transport'] == 'compressed'
         self._publisher = publisher(
             self, CompressedImage if self._compressed else Image,
-            'image/compressed' if self._compressed else 'image', qos.REPLAY)
+            compressed_topic(self, 'image') if self._compressed else 'image', qos.REPLAY)
         self._clock_publisher = self._create_clock() if p['clock'] else None
         self._stamp = -1  # of the last frame
         self._changed = threading.Condition()  # guards the playback and what is published

@@ -39,7 +39,7 @@ from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live, ParameterError
 from shadowtutor_ros.nodes.toolkit.placement import default_threads, parse_cpus, place_thread
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
-from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
+from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.robot_state import KeptStudent, RobotState
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
@@ -244,7 +244,8 @@ class StudentNode(ManagedNode):
         compressed = self._values['image_transport'] == 'compressed'
         self._camera = subscription(
             self, CompressedImage if compressed else Image,
-            'image/compressed' if compressed else 'image', self._frames.put, qos.CAMERA)
+            compressed_topic(self, 'image') if compressed else 'image', self._frames.put,
+            qos.CAMERA)
         self._frames.reopen()
         self._worker = threading.Thread(target=self._work, args=(loop,), name='student')
         self._worker.start()

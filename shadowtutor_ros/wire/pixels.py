@@ -40,7 +40,7 @@ _ENCODINGS: dict[str, tuple[int, int, int | None]] = {
     **{f'bayer_{order}{8 * size}': (1, size, conversion)
        for size in (1, 2) for order, conversion in _BAYER.items()},
 }
-# Formats "<encoding>; jpeg compressed bgr8" of these may have red and blue exchanged.
+# Of images in these compressed_image_transport exchanges red and blue if the format says so.
 _COLOURS = frozenset({f'{order}{bits}' for order in ('bgr', 'rgb', 'bgra', 'rgba')
                       for bits in (8, 16)})
 
@@ -123,8 +123,8 @@ def compressed_to_bgr(
 
 def _red_first(format_: str) -> bool:
     """Say whether what a decoder takes for blue is red."""
-    encoding, semicolon, rest = format_.partition(';')
-    return bool(semicolon) and encoding.strip() in _COLOURS and 'compressed bgr' not in rest
+    encoding, _, rest = format_.partition(';')
+    return encoding.strip() in _COLOURS and 'compressed rgb' in rest
 
 
 def _pixels(image: ImageLike, channels: int, max_pixels: int) -> NDArray[np.uint8]:

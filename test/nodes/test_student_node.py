@@ -191,7 +191,8 @@ def test_compressed_images(camera: Camera, student: Student, scene: Scene) -> No
     camera.rejects(message('bgr8; jpeg compressed bgr8', jpeg[:-200]), 'truncated')
     large = cv2.imencode('.png', np.zeros((200, 101, 3), np.uint8))[1].tobytes()
     camera.rejects(message('png', large), '200x101: expected 1 to 20000 pixels')
-    camera.rejects(message('bgr8; tiff', png), "expected jpeg or png, got 'bgr8; tiff'")
+    camera.rejects(message('bgr8; tiff', b'II*\x00'),
+                   "got 4 bytes that begin with 49492a00, format 'bgr8; tiff'")
     camera.rejects(message('jpeg', b''), 'nothing')
     np.testing.assert_array_equal(
         camera.mask_of(message('bgr8; png compressed ', png)), expected)

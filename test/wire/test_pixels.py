@@ -156,7 +156,9 @@ def test_class_ids_are_the_pixels_of_mono8(padding: int) -> None:
 
 FORMATS = ['', 'jpeg', 'png', 'PNG', 'jpg', 'mjpeg', 'bgr8', 'h264', 'image/jpeg',
            'bgr8; png compressed bgr8', 'rgb8; jpeg compressed bgr8', 'bgr8; jpeg compressed bgr8',
-           'mono8; jpeg compressed ', 'yuv422_yuy2; jpeg compressed bgr8', 'bayer_rggb8; jpeg']
+           'mono8; jpeg compressed ', 'rgb8; jpeg compressed ', 'rgb8; jpeg',
+           'bayer_rggb8; jpeg compressed rgb8',
+           'yuv422_yuy2; jpeg compressed bgr8', 'bayer_rggb8; jpeg']
 
 
 @pytest.mark.parametrize('format_', FORMATS)
@@ -170,7 +172,7 @@ def test_the_content_says_what_it_is_whatever_the_format_says(format_: str, suff
 
 @pytest.mark.parametrize('format_', [
     'rgb8; jpeg compressed rgb8', 'bgr8; jpeg compressed rgb8', 'rgba8; png compressed rgb8',
-    'rgb16; png compressed rgb16', 'rgb8; jpeg compressed '])
+    'rgb16; png compressed rgb16'])
 def test_colours_are_in_the_order_that_compressed_image_transport_reads(format_: str) -> None:
     data = array('B', cv2.imencode('.png', BGR)[1].tobytes())
     seen = compressed_to_bgr(Compressed(format_, data))

@@ -22,6 +22,19 @@ OVERRIDABLE = QoSOverridingOptions((
     QoSPolicyKind.DEPTH, QoSPolicyKind.LIFESPAN, QoSPolicyKind.DEADLINE))
 
 
+def compressed_topic(node: Node, base: str) -> str:
+    """
+    Return the topic of ``base``'s compressed images.
+
+    As in image_transport it belongs to what ``base`` is remapped to, unless it is remapped itself.
+    """
+    name = f'{base}/compressed'
+    own = node.resolve_topic_name(name)
+    if own != node.resolve_topic_name(name, only_expand=True):
+        return own
+    return f'{node.resolve_topic_name(base)}/compressed'
+
+
 def publisher(node: Node, type_: type, topic: str, profile: QoSProfile) -> Publisher:
     """Create a publisher; warn when a subscription asks for more than it offers."""
     name = node.resolve_topic_name(topic)

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from shadowtutor_ros.nodes.toolkit.topics import publisher, subscription
+from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher, subscription
 
 pytestmark = pytest.mark.ros
 
@@ -75,3 +75,30 @@ def test_a_camera_that_offers_too_little_is_explained(
     text = warning('/image')
     assert 'offers less reliability than this node asks for' in text
     assert 'qos_overrides./image.subscription.reliability' in text
+
+
+@pytest.mark.parametrize(('base', 'rules', 'topic'), [
+    ('image', [], '/robot/image/compressed'),
+    ('image', ['image:=/cam/image_raw'], '/cam/image_raw/compressed'),
+    ('image', ['image:=image_raw'], '/robot/image_raw/compressed'),
+    ('image', ['/robot/image:=/front'], '/front/compressed'),
+    ('image', ['image:=/cam', 'image/compressed:=/jpeg'], '/jpeg'),
+    ('image', ['image/compressed:=/jpeg'], '/jpeg'),
+    ('~/mask', ['~/mask:=/seg/mask'], '/seg/mask/compressed'),
+    ('~/mask', ['__node:=seg'], '/robot/seg/mask/compressed'),
+    ('~/mask', ['__ns:=/r1', '~/mask:=mask'], '/r1/mask/compressed'),
+    ('~/overlay', ['~/mask:=/seg/mask'], '/robot/student/overlay/compressed'),
+])
+def test_the_compressed_images_belong_to_what_the_base_is_remapped_to(
+    domain_id: int, base: str, rules: list[str], topic: str,
+) -> None:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    node = rclpy.create_node('student', namespace='robot', context=context, cli_args=[
+        '--ros-args', *(word for rule in rules for word in ('-r', rule))])
+    try:
+        name = compressed_topic(node, base)
+        assert node.create_publisher(Image, name, 1).topic_name == topic
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
