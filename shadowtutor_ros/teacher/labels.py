@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.picture.header import BadHeader, check_png_pixels, png_size
+from shadowtutor_ros.file_names import visible_files
+from shadowtutor_ros.picture.header import BadHeader
+from shadowtutor_ros.picture.label_map import decode_label_png
 from shadowtutor_ros.teacher.label_arrays import LabelMap, MAX_PIXELS, open_hdf5, open_npz
 from shadowtutor_ros.teacher.lvs import LvsTeacher
 from shadowtutor_ros.teacher.objects import ObjectsFile
@@ -35,9 +37,10 @@ class LabelsTeacher:
     """
     Label maps of a video, found by the frame's stamp: map number round(stamp * fps).
 
-    ``path`` is a folder of 8-bit PNGs (sorted by name), an ``.npz`` or an ``.h5``/``.hdf5`` with
-    an array ``labels`` NxHxW; values are ids of ``classes``. Boxes are those of the folder's
-    ``objects.jsonl`` where it has them, else drawn around connected regions.
+    ``path`` is a folder of PNGs (one channel or palette, in the natural order of their names), an
+    ``.npz`` or an ``.h5``/``.hdf5`` with an array ``labels`` NxHxW; values are ids of ``classes``.
+    Boxes are those of the folder's ``objects.jsonl`` where it has them, else drawn around
+    connected regions.
     """
 
     name = 'labels'
@@ -80,7 +83,7 @@ class LabelsTeacher:
 
 def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
     if path.is_dir():
-        files = sorted(path.glob('*.png'))
+        files = visible_files(path, ('.png',))
         if not files:
             raise TeacherError(f'{path}: expected PNG label maps, the folder has none')
         return len(files), lambda index: read_label_map(files[index])
@@ -95,22 +98,10 @@ def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
 
 def read_label_map(path: Path) -> LabelMap:
     """Return the HxW ids of a PNG; raise TeacherError for a damaged or another file."""
-    data = path.read_bytes()
     try:
-        height, width = png_size(data)
-    except BadHeader as error:
+        return decode_label_png(path.read_bytes(), MAX_PIXELS)
+    except (BadHeader, OSError) as error:
         raise TeacherError(f'{path}: {error}') from error
-    if height * width > MAX_PIXELS:
-        raise TeacherError(f'{path}: expected at most {MAX_PIXELS} pixels, got {height}x{width}')
-    try:
-        check_png_pixels(data)
-    except BadHeader as error:
-        raise TeacherError(f'{path}: {error}') from error
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.ndim != 2 or image.dtype != np.uint8:
-        found = 'an unreadable file' if image is None else f'{image.dtype} {image.shape}'
-        raise TeacherError(f'{path}: expected an 8-bit one-channel PNG, got {found}')
-    return np.asarray(image, np.uint8)
 
 
 def _object_boxes(class_ids: LabelMap, background: int) -> NDArray[np.float32]:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+import io
 from pathlib import Path
 import struct
 
 import cv2
 import h5py
 import numpy as np
+from PIL import Image
 import pytest
 from scene import Scene
 
@@ -13,7 +16,12 @@ from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.teacher.protocol import TeacherError
 
-PNG = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
+
+def png_of(pixels: np.ndarray) -> bytes:
+    return cv2.imencode('.png', pixels)[1].tobytes()
+
+
+PNG = png_of(np.zeros((4, 4), np.uint8))
 
 
 @pytest.fixture(params=['folder', 'npz', 'h5'])
@@ -63,9 +71,11 @@ def test_an_unknown_class_is_named(tmp_path: Path, classes: ClassSet) -> None:
     (b'', 'expected png, got 0 bytes'),
     (cv2.imencode('.jpg', np.zeros((4, 4), np.uint8))[1].tobytes(), 'expected png, got'),
     (PNG[:-9], 'is truncated'),
-    (cv2.imencode('.png', np.zeros((4, 4, 3), np.uint8))[1].tobytes(), r'got uint8 \(4, 4, 3\)'),
+    (png_of(np.zeros((4, 4, 3), np.uint8)), 'one channel or a palette, got RGB'),
     (PNG[:16] + struct.pack('>II', 8192, 8193) + PNG[24:],
      'expected at most 67108864 pixels, got 8193x8192'),
+    (png_of(np.full((2, 2), 300, np.uint16)), 'class ids of 8 bits, got 300'),
+    (png_of(np.zeros((2, 2, 4), np.uint8)), 'got RGB and alpha'),
 ], ids=lambda value: value[:9] if isinstance(value, str) else 'png')
 def test_a_bad_png_is_named(
     tmp_path: Path, classes: ClassSet, content: bytes, message: str,
@@ -75,6 +85,89 @@ def test_a_bad_png_is_named(
         LabelsTeacher(tmp_path, classes, 25.0).read(0)
 
 
+def hdf5(path: Path) -> h5py.File:
+    return h5py.File(path, 'w')
+
+
+def npz(path: Path) -> None:
+    np.savez_compressed(path, labels=np.random.default_rng(0).integers(0, 9, (3, 48, 64), 'uint8'))
+
+
+def hdf5_labels(path: Path) -> None:
+    with hdf5(path) as file:
+        file.create_dataset('labels', compression='gzip', data=np.random.default_rng(0).integers(
+            0, 9, (3, 48, 64), 'uint8'), chunks=(1, 48, 64))
+
+
+def damaged(make: Callable[[Path], None], path: Path) -> None:
+    make(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2:len(data) // 2 + 60] = bytes(60)
+    path.write_bytes(data)
+
+
+def cut(make: Callable[[Path], None], path: Path) -> None:
+    make(path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_a_damaged_map_in_hdf5_is_named(tmp_path: Path, classes: ClassSet) -> None:
+    path = tmp_path / 'labels.h5'
+    damaged(hdf5_labels, path)
+    teacher = LabelsTeacher(path, classes, 25.0)
+    found = []
+    for index in range(3):
+        try:
+            teacher.read(index)
+        except TeacherError as error:
+            found.append(str(error))
+    assert found
+    assert all(each.startswith(f'{path}: label map ') for each in found)
+
+
+def png(pixels: np.ndarray, mode: str | None = None, **settings: object) -> bytes:
+    buffer = io.BytesIO()
+    picture = Image.fromarray(pixels, mode)
+    if mode == 'P':
+        picture.putpalette(bytes(255 - value for value in range(256) for _ in range(3)))
+    picture.save(buffer, 'PNG', **settings)
+    return buffer.getvalue()
+
+
+IDS = np.random.default_rng(0).integers(0, 9, (13, 17), np.uint8)
+FEW = IDS % 4
+
+
+@pytest.mark.parametrize(('content', 'expected'), [
+    (png(IDS), IDS), (png(IDS, 'P'), IDS), (png(IDS, 'P', bits=4), IDS),
+    (png(FEW, 'P', bits=2), FEW), (png(FEW % 2, 'P', bits=1), FEW % 2),
+    (png(IDS, 'P', transparency=0), IDS), (png(IDS, 'P', transparency=bytes(range(9))), IDS),
+    (png(IDS, transparency=3), IDS), (png(FEW % 2 == 1), FEW % 2), (png(IDS.astype('u2')), IDS),
+    (png(IDS, 'P', optimize=True, dpi=(300, 300)), IDS),
+], ids=['grey', 'palette', 'palette 4', 'palette 2', 'palette 1', 'transparent palette',
+        'alpha palette', 'transparent grey', '1 bit', '16 bits', 'more chunks'])
+def test_palette_indices_and_grey_values_are_class_ids(
+    tmp_path: Path, classes: ClassSet, content: bytes, expected: np.ndarray,
+) -> None:
+    (tmp_path / '0.png').write_bytes(content)
+    class_ids = LabelsTeacher(tmp_path, classes, 25.0).read(0).class_ids
+    np.testing.assert_array_equal(class_ids, expected)
+    assert class_ids.dtype == np.uint8
+
+
+def test_maps_are_in_natural_order_without_hidden_files(
+    tmp_path: Path, classes: ClassSet,
+) -> None:
+    for index in range(12):
+        name = f'{index}.PNG' if index == 5 else f'{index}.png'
+        (tmp_path / name).write_bytes(png(np.full((2, 2), index % 9, np.uint8)))
+        (tmp_path / f'._{index}.png').write_bytes(b'\0\5\x16\7')
+    teacher = LabelsTeacher(tmp_path, classes, 25.0)
+    frame = np.zeros((2, 2, 3), np.uint8)
+    assert [int(teacher.label(frame, index / 25).class_ids[0, 0]) for index in range(12)] == [
+        index % 9 for index in range(12)]
+
+
 @pytest.mark.parametrize(('name', 'make', 'message'), [
     ('none', lambda p: None, 'not there'),
     ('empty', lambda p: p.mkdir(), 'the folder has none'),
@@ -82,6 +175,22 @@ def test_a_bad_png_is_named(
     ('labels.npz', lambda p: p.write_text('x'), 'not a readable .npz'),
     ('labels.h5', lambda p: p.write_text('x'), 'not a readable HDF5'),
     ('other.npz', lambda p: np.savez(p, frames=np.zeros(3)), 'expected an array labels'),
+    ('zero.npz', lambda p: p.write_bytes(b''), 'not a readable .npz'),
+    ('none.npz', lambda p: np.savez(p), 'expected an array labels'),
+    ('flat.npz', lambda p: np.savez(p, labels=np.zeros((4, 4), np.uint8)), r'uint8 \(4, 4\)'),
+    ('no.npz', lambda p: np.savez(p, labels=np.zeros((0, 4, 4), np.uint8)), r'\(0, 4, 4\)'),
+    ('flat.npz', lambda p: np.savez(p, labels=np.zeros((1, 0, 4), np.uint8)), r'\(1, 0, 4\)'),
+    ('object.npz', lambda p: np.savez(p, labels=np.array([{}])), 'not a readable .npz'),
+    ('damaged.npz', lambda p: damaged(npz, p), 'not a readable .npz|got none'),
+    ('group.h5', lambda p: hdf5(p).create_group('labels'), 'got a group'),
+    ('none.h5', lambda p: hdf5(p).close(), 'got none'),
+    ('zero.h5', lambda p: p.write_bytes(b''), 'not a readable HDF5'),
+    ('text.h5', lambda p: hdf5(p).create_dataset(
+        'labels', data=['a'], dtype=h5py.string_dtype()), r'got object \(1,\)'),
+    ('one.h5', lambda p: hdf5(p).create_dataset('labels', data=3), r'got int64 \(\)'),
+    ('empty.h5', lambda p: hdf5(p).create_dataset(
+        'labels', data=h5py.Empty('uint8')), 'got a dataset'),
+    ('cut.h5', lambda p: cut(hdf5_labels, p), 'not a readable HDF5'),
     ('float.npz', lambda p: np.savez(p, labels=np.zeros((1, 2, 2))), r'got float64 \(1, 2, 2\)'),
 ])
 def test_unreadable_labels_are_named(  # type: ignore[no-untyped-def]
