@@ -107,7 +107,38 @@ def test_values_come_from_overrides_and_defaults(context: Context) -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize(('table', 'name', 'given', 'value'), [
+    (REPLAY_PARAMETERS, 'source', 0, '0'), (REPLAY_PARAMETERS, 'frame_id', 12, '12'),
+    (STUDENT_PARAMETERS, 'stream_id', 7, '7'), (STUDENT_PARAMETERS, 'cpus', 0, '0'),
+    (STUDENT_PARAMETERS, 'stream_id', -1, '-1'), (STUDENT_PARAMETERS, 'goal_timeout', 60, 60.0),
+    (REPLAY_PARAMETERS, 'fps', 30, 30.0), (TUTOR_PARAMETERS, 'labels_fps', 25, 25.0),
+])
+@pytest.mark.parametrize('way', ['argument', 'file', 'code'])
+def test_a_whole_number_will_do_for_a_text_and_a_fraction(
+    context: Context, tmp_path: Path, table: tuple[Parameter, ...], name: str, given: int,
+    value: object, way: str,
+) -> None:
+    file = tmp_path / 'p.yaml'
+    file.write_text(yaml.safe_dump({'/**': {'ros__parameters': {name: given}}}))
+    words = {'argument': ['-p', f'{name}:={given}'], 'file': ['--params-file', str(file)],
+             'code': []}[way]
+    node = Node('digits', context=context, cli_args=['--ros-args', *words],
+                parameter_overrides=[RosParameter(name, value=given)] if way == 'code' else [])
+    try:
+        values = declare(node, table)
+        assert values[name] == value
+        assert type(values[name]) is type(value)
+        assert node.get_parameter(name).value == value
+        assert not node.describe_parameter(name).dynamic_typing
+    finally:
+        node.destroy_node()
+
+
+@pytest.mark.ros
 @pytest.mark.parametrize(('values', 'error', 'message'), [
+    ({'mode': 3}, ParameterError, 'mode: expected one of'),
+    ({'speed': True}, InvalidParameterTypeException, 'speed'),
+    ({'mode': True}, InvalidParameterTypeException, 'mode'),
     ({'mode': 'medium'}, ParameterError, "mode: expected one of slow, fast, got 'medium'"),
     ({'sped': 0.1}, ParameterError, "unknown parameter 'sped': expected one of mode, speed"),
     ({'speed': 2.0}, InvalidParameterValueException, 'speed'),
