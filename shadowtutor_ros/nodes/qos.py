@@ -2,7 +2,13 @@
 """Quality of service of every topic; each can be overridden by ``qos_overrides`` parameters."""
 
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 
 CAMERA = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -14,6 +20,12 @@ PICTURE = QoSProfile(
 STATE = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+# Nothing is sent. The middleware renews the lease itself, every two thirds of it, whatever the
+# process does otherwise.
+ALIVE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
+    liveliness=LivelinessPolicy.AUTOMATIC, liveliness_lease_duration=Duration(seconds=0.8))
 
 DIAGNOSTICS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10)
 

@@ -30,6 +30,7 @@ from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
+from shadowtutor_ros.nodes.link.presence import TutorPresence
 from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
@@ -93,6 +94,7 @@ class StudentNode(ManagedNode):
         self._active = False
         self._loop: StudentLoop | None = None
         self._link: ActionLink | None = None
+        self._presence: TutorPresence | None = None
         self._channel_node: ChannelNode | None = None
         self._channel: PieceChannel | None = None
         self._request: StudentRequest | None = None
@@ -121,8 +123,9 @@ class StudentNode(ManagedNode):
             self._channel = PieceChannel(
                 self._channel_node.node, channel_name(self._name, self._stream_id, self._robot),
                 UP, DOWN, MAX_UPDATE, self._seal)
-        self._link = ActionLink(
-            self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel, self._seal)
+        self._presence = TutorPresence(self, p['tutor'], self._on_presence)
+        self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel,
+                                self._seal, self._is_tutor_gone)
         if first is not None:
             self._check_task(first.student)
             self._take(*first)
@@ -163,10 +166,11 @@ class StudentNode(ManagedNode):
             channel, self._channel = self._channel, None
             channel_node, self._channel_node = self._channel_node, None
             state, self._state = self._state, None
+            presence, self._presence = self._presence, None
             self._loop = self._successor = None
             self._frames.dropped = self._rejected = 0
             self._detail = self._asking = ''
-        for part in (request, link, channel, channel_node, state):
+        for part in (request, presence, link, channel, channel_node, state):
             if part is not None:
                 part.close()
 
@@ -209,7 +213,18 @@ class StudentNode(ManagedNode):
             self._asking = f"asks {p['tutor']} for the {what}"
             request = self._request = StudentRequest(
                 self, p['tutor'], self._stream_id, self._robot, self._channel, p['goal_timeout'],
-                on_student, partial(self._on_refused, what), self._seal)
+                on_student, partial(self._on_refused, what), self._seal, self._is_tutor_gone)
+
+    def _is_tutor_gone(self) -> bool:
+        presence = self._presence
+        return presence is not None and presence.gone
+
+    def _on_presence(self, came: bool) -> None:
+        """Take that a tutor came or went, the middleware says."""
+        link = self._link
+        if not came and link is not None:
+            link.doubt()
+        self.report()
 
     def _on_refused(self, what: str, reason: str) -> None:
         if self._request is None:
@@ -287,7 +302,7 @@ class StudentNode(ManagedNode):
             self._exchange(loop, self._successor)
         convert = image_to_bgr if isinstance(msg, Image) else compressed_to_bgr
         frame = convert(msg, self._values['max_pixels'])
-        before, failures = events(counters), counters.failures
+        before, failures, detail = events(counters), counters.failures, counters.detail
         answer = loop.segment(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
         info = loop.student.info
         self._answers[info.task].publish(
@@ -295,7 +310,7 @@ class StudentNode(ManagedNode):
         loop.settle()
         if self._state is not None:
             self._state.keep(loop.student, loop.session_id, loop.version)
-        if counters.failures > failures:
+        if counters.failures > failures and counters.detail != detail:
             self.get_logger().warning(f'key frame failed: {counters.detail}')
         if loop.foreign and self._request is None and self._successor is None:
             loop.asking = True
@@ -337,7 +352,11 @@ class StudentNode(ManagedNode):
         else:
             status = status_of(loop, channel.path if channel is not None else PathEstimate(),
                                self._values['goal_timeout'])
+            if self._is_tutor_gone():
+                status.link = StudentStatus.LINK_FAILED
         details = [self._asking, self._detail, self._crowd, status.detail]
+        if self._is_tutor_gone():
+            details[-1] = f"the tutor {self._values['tutor']} is gone"
         if not self._active:
             status.state = StudentStatus.INACTIVE
             details = [self.phase, self.problem, *details]

@@ -20,6 +20,7 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.common_parameters import path_named
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
+from shadowtutor_ros.nodes.link.presence import show_presence
 from shadowtutor_ros.nodes.link.stream_channels import StreamChannels
 from shadowtutor_ros.nodes.toolkit.managed import ACTIVE, ManagedNode
 from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live
@@ -115,6 +116,7 @@ class TutorNode(ManagedNode):
         self._server = DistillServer(self, self, callbacks)
         self.create_service(
             GetStudent, '~/get_student', self._get_student, callback_group=callbacks)
+        show_presence(self)  # last: whoever sees it finds all the rest
 
     def _change(self, values: dict[str, Any]) -> None:
         settings = _distill_settings(values)

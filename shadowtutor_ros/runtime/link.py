@@ -15,10 +15,16 @@ from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 @dataclass(frozen=True)
 class LinkFailure:
-    """A key frame that will not be answered any more, and why; ``silent``: nothing was heard."""
+    """
+    A key frame that will not be answered any more, and why.
+
+    ``silent``: nothing was heard. ``gone``: because there is no tutor, which says nothing of the
+    link.
+    """
 
     reason: str
     silent: bool = False
+    gone: bool = False
 
 
 Reply = StudentUpdate | LinkFailure

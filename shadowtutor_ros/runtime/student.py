@@ -171,7 +171,7 @@ class StudentLoop:
             return
         self.counters.turnaround_seconds = self._link.answered_at - self._sent_at
         if isinstance(reply, LinkFailure):
-            self._fail(reply.reason, reply.silent)
+            self._fail(reply.reason, reply.silent, reply.gone)
             return
         try:
             self._apply(reply)
@@ -284,12 +284,12 @@ class StudentLoop:
                 self._frame_seconds.value))
         self._set_floor(update.stride_floor)
 
-    def _fail(self, reason: str, silent: bool = False) -> None:
+    def _fail(self, reason: str, silent: bool = False, gone: bool = False) -> None:
         self.counters.failures += 1
         self.counters.failed, self.counters.detail = True, reason
         self.scheduler.on_failure(silent)
         if silent:
-            if self.policy is not None:
+            if self.policy is not None and not gone:
                 self.policy.on_silence()
             self._set_floor(0)  # whose tutor may be gone, or another by now
 

@@ -26,6 +26,11 @@ from shadowtutor_ros.wire.piece_messages import update_from_bytes
 from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
+# Seconds of silence that are enough once the tutor's process seems to have ended: its signs of
+# life come twice a second; and since the key frame was sent, for the first of them to come.
+_DOUBT = 0.7
+_FIRST_SIGN = 0.3
+
 
 class ActionLink:
     """
@@ -33,7 +38,8 @@ class ActionLink:
 
     A key frame of which nothing is heard, no result, feedback, piece or report, for ``timeout``
     seconds or what ``send`` was told, is cancelled and has failed. Replies to any but the newest
-    key frame are ignored. With a ``channel`` images and weights travel there.
+    key frame are ignored. With a ``channel`` images and weights travel there. While ``gone`` says
+    so there is no tutor, whatever the graph remembers of one.
 
     Nothing is taken from nodes that answer to one name. With a key in ``seal`` what has no right
     tag is no answer and no sign of life; whoever sends it is only told of when time runs out.
@@ -41,12 +47,13 @@ class ActionLink:
 
     def __init__(
         self, node: Node, name: str, timeout: float, channel: PieceChannel | None = None,
-        seal: Seal = UNKEYED,
+        seal: Seal = UNKEYED, gone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._node = node
         self._seal = seal
         self._usual_timeout = self._timeout = timeout
         self._name = name
+        self._gone = gone
         self._channel = channel
         self._client = GoalClient(
             node, Distill, name, on_second=self._on_second_answer,
@@ -55,7 +62,8 @@ class ActionLink:
         self._answered = threading.Condition()
         self.answered_at = math.nan
         self._sequence = 0
-        self._deadline = 0.0
+        self._deadline = self._sent = self._heard = 0.0  # time.monotonic()
+        self._doubted = False
         self._reply: Reply | None = None
         self._reply_counts = 0.0  # time.monotonic() from which no second answer will come
         self._goal: Any = None
@@ -69,9 +77,10 @@ class ActionLink:
             self._timeout = self._usual_timeout if timeout is None else timeout
             self._reply = self._goal = None
             self._hint = ''
+            self._sent = time.monotonic()
             self._extend()
-        if not self._client.server_is_ready():
-            self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True))
+        if self._gone() or not self._client.server_is_ready():
+            self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True, True))
             return
         alive = partial(self._on_sign_of_life, sequence)
         goal = goal_from_key_frame(
@@ -98,6 +107,8 @@ class ActionLink:
                 self._answered.wait(left)
             if self._reply is None:
                 self._abandon()
+                if self._doubted:
+                    return LinkFailure(f'the tutor at {self._name} is gone', True, True)
                 return LinkFailure(
                     f'no sign of {self._name} for {self._timeout:.1f} s{self._hint}', True)
             reply, self._reply = self._reply, None
@@ -110,6 +121,14 @@ class ActionLink:
             if self._sequence and self._reply is None:
                 self._abandon()
                 self._reply = LinkFailure('given up by this node')
+                self._answered.notify_all()
+
+    def doubt(self) -> None:
+        """Wait for a sign of life only briefly: a tutor's process seems to have ended."""
+        with self._answered:
+            enough = max(self._heard + _DOUBT, self._sent + _FIRST_SIGN)
+            if self._sequence and self._reply is None and enough < self._deadline:
+                self._deadline, self._doubted = enough, True
                 self._answered.notify_all()
 
     def close(self) -> None:
@@ -127,6 +146,7 @@ class ActionLink:
 
     def _extend(self) -> None:
         self._deadline = time.monotonic() + self._timeout
+        self._doubted = False
 
     def _until_there_is_something(self) -> float:
         """Return the seconds until there is a reply or it is too late for one."""
@@ -136,6 +156,7 @@ class ActionLink:
     def _on_sign_of_life(self, sequence: int) -> None:
         with self._answered:
             if sequence == self._sequence:
+                self._heard = time.monotonic()
                 self._extend()
 
     def _on_feedback(self, sequence: int, question: bytes, message: Any) -> None:

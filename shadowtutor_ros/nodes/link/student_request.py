@@ -33,8 +33,9 @@ class StudentRequest:
 
     ``on_student`` may refuse it, with a ShadowTutorError or ValueError; ``on_refused`` is told
     why, and the tutor is asked again. A tutor answers at once: a request is lost when nothing,
-    no answer and no piece, has come for ``patience`` seconds. With a key in ``seal`` what has no
-    right tag is no answer; without one nothing is taken while several nodes offer one name.
+    no answer and no piece, has come for ``patience`` seconds. While ``gone`` says so there is no
+    tutor, and what it was asked is asked again. With a key in ``seal`` what has no right tag is no
+    answer; without one nothing is taken while several nodes offer one name.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class StudentRequest:
         channel: PieceChannel | None, patience: float,
         on_student: Callable[[StudentUpdate, StudentInfo], None],
         on_refused: Callable[[str], None], seal: Seal,
+        gone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._node = node
         self._tutor = tutor
@@ -53,6 +55,7 @@ class StudentRequest:
         self._patience = patience
         self._on_student = on_student
         self._on_refused = on_refused
+        self._gone = gone
         self._pending: Any = None
         self._closed = False
         self._heard = 0.0  # time.monotonic() of the last sign of the answer
@@ -66,12 +69,13 @@ class StudentRequest:
         self._node.destroy_client(self._client)
 
     def _ask(self) -> None:
+        gone = self._gone()
         if self._pending is not None:
-            if time.monotonic() < self._heard + self._patience:
+            if not gone and time.monotonic() < self._heard + self._patience:
                 return
             self._client.remove_pending_request(self._pending)
             self._pending = None
-        if not self._closed and self._client.service_is_ready():
+        if not self._closed and not gone and self._client.service_is_ready():
             self._hear()
             request = self._seal.sign(GetStudent.Request(
                 **self._fields, transfer=new_transfer(), moment=time.monotonic_ns()))

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a tutor is there: it offers a topic on which nothing is said, and middleware watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from std_msgs.msg import Empty
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+from shadowtutor_ros.nodes import qos
+
+
+def show_presence(node: Node) -> Publisher:
+    """Offer ``~/alive`` as a tutor that serves robots; a killed process stops doing so, too."""
+    return node.create_publisher(Empty, '~/alive', qos.ALIVE)
+
+
+class TutorPresence:
+    """
+    Watches ``<tutor>/alive`` by its liveliness, which a killed process loses within a second.
+
+    The graph forgets a process only after the participant's lease, half a minute. ``on_change``
+    is told of every tutor of that name that comes, ``False`` if it went. Where the middleware
+    has no such events a tutor never goes.
+    """
+
+    def __init__(self, node: Node, tutor: str, on_change: Callable[[bool], None]) -> None:
+        self._node = node
+        self._on_change = on_change
+        self.gone = False  # there was one, and there is none any more
+        callbacks = SubscriptionEventCallbacks(liveliness=self._on_liveliness)
+        try:
+            self._subscription = self._subscribe(tutor, callbacks)
+        except UnsupportedEventTypeError:
+            self._subscription = self._subscribe(tutor, None)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _subscribe(self, tutor: str, callbacks: Any) -> Any:
+        return self._node.create_subscription(
+            Empty, f'{tutor}/alive', lambda msg: None, qos.ALIVE, event_callbacks=callbacks)
+
+    def _on_liveliness(self, event: Any) -> None:
+        self.gone = event.alive_count == 0
+        self._on_change(event.alive_count_change > 0)
