@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 import os
 from pathlib import Path
@@ -93,6 +93,16 @@ class Witness:
                 raise TrialFailed(f'{what}: not within {PATIENCE:g} s; last {self.student}')
             return self.heard_at
 
+    @property
+    def updates(self) -> int:
+        """How many the robot has applied."""
+        return int(self.student.updates_applied) if self.student is not None else 0
+
+    def wait_for_update(self) -> float:
+        """Return when one more has been applied."""
+        before = self.updates
+        return self.wait('an update', lambda: self.updates > before)
+
     def level(self) -> Level:
         """Return how the dashboard shows the robot."""
         student, = self.fleet.view(time.monotonic()).students
@@ -116,10 +126,8 @@ class Witness:
             self._changed.notify_all()
 
     def _spin(self) -> None:
-        try:
+        with suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
 
 def run(
@@ -143,8 +151,7 @@ def run(
         node('replay', {
             'source': str(video.resolve()), 'loop': True, 'stamps': 'media'})
         for _ in range(kills):
-            before = witness.student.updates_applied if witness.student is not None else 0
-            witness.wait('an update', lambda: _updates(witness) > before)
+            witness.wait_for_update()
             time.sleep(moments.uniform(0, MOMENTS))
             assert witness.student is not None
             busy = witness.student.link == StudentStatus.LINK_BUSY
@@ -157,18 +164,13 @@ def run(
             process = node('tutor', tutor)
             ready = witness.wait('a tutor', lambda: witness.tutor is not None
                                  and witness.tutor.active)
-            before = _updates(witness)
-            learnt = witness.wait('an update', lambda: _updates(witness) > before)
+            learnt = witness.wait_for_update()
             assert witness.student is not None
             kill = Kill(noticed - killed, learnt - ready, busy, witness.student.jpeg_quality,
                         shown and witness.level() is witness.tutor_level() is Level.GOOD)
             found.append(kill)
             on_kill(kill)
     return found
-
-
-def _updates(witness: Witness) -> int:
-    return int(witness.student.updates_applied) if witness.student is not None else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from array import array
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 import math
 import threading
@@ -82,6 +83,7 @@ class _OpenGoal:
         self.channel: PieceChannel | None = None
         self.answer: Future[StudentUpdate] | None = None  # None while pieces come
         self.heard = time.monotonic()
+        self.complete = self.heard  # when all of the key frame was here
         self.end: Exception | None = None  # why it must not go on
         self.concluded = False
         self._feedback = Distill.Feedback(
@@ -204,6 +206,7 @@ class DistillServer:
     def _submit(self, goal: _OpenGoal, tutor: Tutor, image: bytes) -> None:
         if goal.end is not None:
             return
+        goal.complete = time.monotonic()
         try:
             answer = tutor.submit(key_frame_from_goal(goal.handle.request, image),
                                   goal.on_progress, self._desk.on_lesson())
@@ -287,6 +290,9 @@ class DistillServer:
     ) -> Distill.Result:
         result = Distill.Result()
         if isinstance(outcome, StudentUpdate):
+            outcome = replace(outcome, queue_time=max(
+                0.0, time.monotonic() - goal.complete
+                - outcome.teacher_time - outcome.training_time))
             if goal.channel is None:
                 result.update = update_to_msg(outcome, self._desk.seal, goal.question)
             else:

@@ -14,6 +14,7 @@ from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
 from shadowtutor_ros.runtime.link import Link, LinkFailure
+from shadowtutor_ros.runtime.waiting import CpuWaiting
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
 from shadowtutor_ros.wire.errors import BadKeyFrame, BadUpdate, LayoutMismatch
@@ -33,6 +34,10 @@ def student_from_update(
     student = Student(info, info.network(), device)
     student.load(verify_update(update, student, NO_SESSION, 0))
     return student
+
+
+# The worker of a student node and what it computes with; all others carry key frames.
+_NOT_OF_THE_LINK = ('student', 'encode_0')
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ class StudentLoop:
         self._inference_seconds = _Average()
         self._segmented_at = math.nan
         self._sent_at = math.nan
+        self._waiting = CpuWaiting(_NOT_OF_THE_LINK)
         self._sent_bytes = 0
         self._key_frame = _Moment(0, 0)
         self._learnt_on: _Moment | None = None
@@ -254,6 +260,7 @@ class StudentLoop:
         counters.key_frame_stamp = stamp
         self._key_frame = self._newest
         self._sent_at = time.perf_counter()
+        self._waiting = CpuWaiting(_NOT_OF_THE_LINK)
         period = self._frame_seconds.value
         self._link.send(KeyFrame(
             self.stream_id, counters.key_frames, self.session_id, self.version, stamp, frame_id,
@@ -281,7 +288,7 @@ class StudentLoop:
             self.policy.on_answer(Exchange(
                 self._sent_bytes + len(update.weights.payload), counters.turnaround_seconds,
                 update.queue_time + update.teacher_time + update.training_time,
-                self._frame_seconds.value))
+                self._frame_seconds.value, self._waiting.share()))
         self._set_floor(update.stride_floor)
 
     def _fail(self, reason: str, silent: bool = False, gone: bool = False) -> None:

@@ -9,6 +9,7 @@ import math
 MIN_TIMEOUT = 3.0  # seconds: repeats on a link that loses every fifth packet take up to 2
 MIN_QUALITY = 50  # below that the labels suffer
 _QUALITY_DOWN, _QUALITY_UP = 10, 5
+_QUICK = 0.2  # seconds: what takes no longer is not worth a worse picture
 _KEEP = 0.7  # of what was known, with every new exchange
 _SHARE = 0.5  # of the time that key frames may occupy the link
 
@@ -29,22 +30,25 @@ class Exchange:
     An answered key frame: payload bytes of both directions, seconds from sending to the answer.
 
     ``tutor`` are the seconds of these that the tutor worked, ``frame`` those from one camera
-    frame to the next, NaN while unknown.
+    frame to the next, NaN while unknown. ``waiting`` is the part of the time, 0-1, in which the
+    robot had no CPU to send and receive with: the link is not to blame for it.
     """
 
     payload: int
     turnaround: float
     tutor: float
     frame: float
+    waiting: float = 0.0
 
 
 class LinkPolicy:
     """
     Timeout, picture quality and stride floor for the next key frame.
 
-    Slow is a link that takes longer for a key frame and its answer than ``min_stride`` frames:
-    then the pictures get smaller. Answered key frames occupy it for half of the time at most,
-    unless ``max_stride`` is too short for that.
+    Slow is a link that takes longer for a key frame and its answer than ``min_stride`` frames,
+    without what the tutor does and what is waited for a CPU: then the pictures get smaller.
+    Answered key frames occupy it for half of the time at most, unless ``max_stride`` is too
+    short for that.
     """
 
     def __init__(self, limits: LinkLimits) -> None:
@@ -93,7 +97,7 @@ class LinkPolicy:
     def on_answer(self, exchange: Exchange) -> None:
         """Learn from an answered key frame."""
         self._silences = 0
-        link = max(0.0, exchange.turnaround - exchange.tutor)
+        link = (1 - exchange.waiting) * max(0.0, exchange.turnaround - exchange.tutor)
         if math.isnan(self._turnaround):
             self._turnaround, self._link = exchange.turnaround, link
             self._payload = exchange.payload
@@ -105,9 +109,9 @@ class LinkPolicy:
             self._payload = _mix(self._payload, exchange.payload)
         self._frame = exchange.frame
         budget = self._limits.min_stride * self._frame
-        if self._link > budget:
+        if self._link > budget and self._link > _QUICK:
             self._worsen()
-        elif self._link < budget / 3:
+        elif self._link < max(budget, _QUICK) / 3:
             self._quality = min(self._limits.quality, self._quality + _QUALITY_UP)
 
     def on_silence(self) -> None:

@@ -180,6 +180,16 @@ def test_a_goal_is_taught_and_forgotten(ends: Ends) -> None:
     assert not ends.server._goals
 
 
+def test_all_that_the_tutor_takes_is_in_its_answer(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Else the robot would blame the link for it.
+    monkeypatch.setattr(Tutor, '_keep', lambda self, stream: time.sleep(0.5))
+    ends.teacher.go.set()
+    update = ends.goal().result()[1].update
+    assert update.queue_time.sec + update.queue_time.nanosec * 1e-9 >= 0.5
+
+
 def test_what_has_no_place_is_refused_at_once_while_others_are_taught(ends: Ends) -> None:
     """A flood of goals with large images takes neither threads nor memory."""
     ends.busy()

@@ -120,3 +120,16 @@ def test_other_limits_hold_at_once_and_the_link_stays_known() -> None:
     before = policy.timeout
     policy.change(LinkLimits(timeout=10.0, quality=70, min_stride=9, max_stride=10))
     assert (policy.timeout, policy.quality, policy.stride_floor) == (before, 70, 10)
+
+
+def test_waiting_for_a_cpu_is_not_a_slow_link() -> None:
+    busy = Exchange(100_000, 2.4, 0.4, FRAME, waiting=0.9)
+    policy = _after([busy] * 20)
+    assert (policy.quality, policy.stride_floor) == (90, 8)
+    assert policy.goodput == pytest.approx(100_000 / 0.2)
+
+
+def test_a_link_that_is_quick_is_never_slow_however_short_a_frame_is() -> None:
+    policy = _after([_exchange(0.15, frame=0.001)] * 20)
+    assert policy.quality == 90
+    assert _after([_exchange(0.25, frame=0.001)] * 20).quality == MIN_QUALITY

@@ -138,7 +138,7 @@ def test_no_tutor_is_said_at_once(domain_id: int) -> None:
     node: Node = rclpy.create_node('robot', context=context)
     link = ActionLink(node, NAME, TIMEOUT)
     link.send(key_frame(1))
-    assert failure(link) == LinkFailure('no tutor at /tutor/distill', True)
+    assert failure(link) == LinkFailure('no tutor at /tutor/distill', True, True)
     link.close()
     node.destroy_node()
     rclpy.shutdown(context=context)
@@ -187,6 +187,36 @@ def test_signs_of_life_keep_a_goal_alive_beyond_its_timeout(ends: Ends) -> None:
     assert ends.link.receive(wait=False) is None
     ends.tutor.done.set()
     assert failure(ends.link) == LinkFailure('1: not today')
+
+
+def test_a_tutor_that_seems_to_have_ended_is_not_waited_for(ends: Ends) -> None:
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1))
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    ends.link.doubt()
+    assert failure(ends.link) == LinkFailure('the tutor at /tutor/distill is gone', True, True)
+    assert ends.tutor.cancelled.get(timeout=TIMEOUT)
+
+
+def test_a_sign_of_life_ends_the_doubt(ends: Ends) -> None:
+    ends.tutor.signs = 20  # 2 s
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1))
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    ends.link.doubt()
+    assert ends.tutor.signs_given.wait(TIMEOUT)
+    assert ends.link.receive(wait=False) is None
+    ends.tutor.done.set()
+    assert failure(ends.link) == LinkFailure('1: not today')
+
+
+def test_no_key_frame_goes_to_a_tutor_that_is_gone(ends: Ends) -> None:
+    link = ActionLink(ends.robot, NAME, TIMEOUT, gone=lambda: True)
+    assert link._client.wait_for_server(TIMEOUT)
+    link.send(key_frame(1))
+    assert failure(link) == LinkFailure('no tutor at /tutor/distill', True, True)
+    assert ends.tutor.asked.empty()
+    link.close()
 
 
 def test_a_goal_given_up_before_it_is_accepted_is_cancelled(ends: Ends) -> None:
