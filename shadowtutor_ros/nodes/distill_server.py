@@ -35,7 +35,8 @@ from shadowtutor_ros.wire.update import StudentUpdate
 _FEEDBACK_PERIOD = 0.2  # seconds; feedback takes bytes, and one sign of life is enough
 _SIGN_PERIOD = 0.5  # seconds: a robot gives up after a few without any
 _PIECES_TIMEOUT = 10.0  # seconds without a piece
-_LAST_WORDS = 2.0  # seconds for results that are on their way
+_NEXT_STEP = 0.3  # seconds for what is being taught to end by itself
+_LAST_WORDS = 0.5  # seconds for results that are on their way
 
 _PHASES = {Phase.LABELLING: Distill.Feedback.LABELLING, Phase.TRAINING: Distill.Feedback.TRAINING}
 
@@ -141,15 +142,19 @@ class DistillServer:
         """
         End all goals because of ``error``; return when their robots have been told.
 
-        What is being taught ends at its next step. An executor that does not spin any more tells
-        nobody: it is not waited for.
+        What is being taught ends at its next step; its robot is told at once if that takes long.
+        An executor that does not spin any more tells nobody: it is not waited for.
         """
         with self._changed:
             goals = list(self._goals)
         for goal in goals:
             self._end(goal, error)
         with self._changed:
-            self._changed.wait_for(lambda: all(goal.concluded for goal in self._goals))
+            self._changed.wait_for(
+                lambda: all(goal.concluded for goal in self._goals), _NEXT_STEP)
+        for goal in goals:
+            self._conclude(goal, error)
+        with self._changed:
             self._changed.wait_for(lambda: not self._goals, _LAST_WORDS)
 
     def destroy(self) -> None:

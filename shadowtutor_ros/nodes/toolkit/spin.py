@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
-import gc
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import Executor, MultiThreadedExecutor
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
@@ -58,17 +57,14 @@ def run(
     """
     Spin ``make_node()`` until SIGINT or SIGTERM, then exit; start it first if it starts itself.
 
-    The exit status is 0; a node that cannot start says why and exits with 1. One that starts
-    itself and fails later starts again after a pause, and exits with 1 if it cannot. rclpy's own
-    signal handlers would end the context under the node's workers; ours let the workers end first.
+    The exit status is 0, also of a node that is still starting; one that cannot start says why
+    and exits with 1. One that starts itself and fails later starts again after a pause, and exits
+    with 1 if it cannot. rclpy's own signal handlers would end the context under the node's
+    workers; ours let the workers end first.
     """
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # unknown log level, malformed remapping
-        print(f'{type(error).__name__}: {error}', file=sys.stderr)
-        sys.exit(1)
+    stopped, started = threading.Event(), threading.Event()
+    _listen(stopped, started)
     node: WorkingNode | ManagedNode | None = None
-    stopped = threading.Event()
     status = 0
 
     def start_again() -> None:
@@ -84,18 +80,25 @@ def run(
                 stopped.set()
 
     try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # unknown log level, malformed remapping
+        print(f'{type(error).__name__}: {error}', file=sys.stderr)
+        _leave(1)
+    except KeyboardInterrupt:
+        _leave(0)
+    try:
         node = make_node()
         if isinstance(node, ManagedNode) and node.autostart:
             node.on_failed = start_again
             node.start()
-        _listen(stopped)
+        started.set()
     except StartError:  # it has said why
         _end(node, 1)
     except _START_ERRORS as error:
-        get_logger('shadowtutor').fatal(f'{type(error).__name__}: {error}')
+        _logger_of(make_node).fatal(f'{type(error).__name__}: {error}')
         _end(node, 1)
     except KeyboardInterrupt:
-        _end(node, 130)
+        _end(node, 0)
     assert node is not None
     _spin_until(stopped, node, MultiThreadedExecutor(threads))
     _end(node, status)
@@ -105,15 +108,47 @@ def _end(node: WorkingNode | ManagedNode | None, status: int) -> NoReturn:
     if node is not None:
         node.destroy_node()
     rclpy.shutdown()
-    gc.freeze()  # else the interpreter's end looks through all of torch, which takes a second
-    sys.exit(status)
+    _leave(status)
 
 
-def _listen(stopped: threading.Event) -> None:
-    """Let the first SIGINT or SIGTERM set ``stopped``, and the second end the process."""
+def _leave(status: int) -> NoReturn:
+    """
+    End the process now.
+
+    The interpreter's own end waits for every thread, as for a teacher that looks at a picture
+    whose label nobody wants any more, and looks through all of torch.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
+def _logger_of(make_node: Callable[[], WorkingNode | ManagedNode]) -> Any:
+    """Return the logger of a node that could not be made, by the name that it would have."""
+    name = getattr(make_node, '__name__', '').removesuffix('Node').lower()
+    node = Node(name or 'node', start_parameter_services=False)
+    try:
+        return node.get_logger()
+    finally:
+        node.destroy_node()
+
+
+def _listen(stopped: threading.Event, started: threading.Event) -> None:
+    """
+    Let the first SIGINT or SIGTERM set ``stopped``, and end what is not ``started`` yet.
+
+    The second is ignored: at Ctrl-C a terminal signals a node and so does its launch. The third
+    ends the process.
+    """
     def on_signal(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        if stopped.is_set():
+            for sign in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(sign, signal.SIG_DFL)
+            return
         stopped.set()
+        if not started.is_set():
+            raise KeyboardInterrupt
 
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, on_signal)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,8 @@ from shadowtutor_ros.nodes.toolkit.spin import _spin_until, WorkingNode
 pytestmark = pytest.mark.ros
 
 ENDS = """
-import atexit, gc, os, signal
+import atexit, os, signal, time
+from concurrent.futures import ThreadPoolExecutor
 from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
 
 class Node(WorkingNode):
@@ -22,9 +24,15 @@ class Node(WorkingNode):
 
     def interrupt(self):
         self.timer.cancel()
+        ThreadPoolExecutor(1).submit(time.sleep, 3600)
         os.kill(os.getpid(), signal.SIGINT)
 
-atexit.register(lambda: print(gc.get_freeze_count()))
+    def destroy_node(self):
+        os.kill(os.getpid(), signal.SIGINT)  # from launch, after the terminal's
+        time.sleep(0.1)
+        super().destroy_node()
+
+atexit.register(lambda: print('tidied up'))
 run(Node)
 """
 
@@ -105,7 +113,46 @@ def test_a_node_that_fails_starts_again_and_ends_when_it_cannot(
 
 
 @pytest.mark.usefixtures('domain_id')
-def test_a_signal_ends_it_well_and_leaves_little_for_the_interpreter_to_do() -> None:
-    done = subprocess.run([sys.executable, '-c', ENDS], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, '')
-    assert int(done.stdout) > 10_000  # objects that are not looked through again
+def test_two_signals_end_it_well_whatever_its_threads_still_do() -> None:
+    done = subprocess.run(
+        [sys.executable, '-c', ENDS], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'tidied up\n', '')
+
+
+@pytest.mark.usefixtures('domain_id')
+def test_a_third_signal_ends_what_does_not_end_by_itself() -> None:
+    program = ENDS.replace('time.sleep(0.1)', 'os.kill(os.getpid(), signal.SIGTERM)')
+    done = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGTERM
+
+
+STARTS = """
+import os, signal, time
+from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
+
+class StubbornNode(WorkingNode):
+    def __init__(self):
+        super().__init__('stubborn')
+        %s
+
+run(StubbornNode)
+"""
+
+
+@pytest.mark.usefixtures('domain_id')
+def test_a_signal_ends_a_node_that_still_starts() -> None:
+    program = STARTS % 'os.kill(os.getpid(), signal.SIGINT); time.sleep(3600)'
+    done = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+@pytest.mark.usefixtures('domain_id')
+def test_a_node_that_cannot_start_says_so_under_its_name() -> None:
+    program = STARTS % "raise ValueError('no camera')"
+    done = subprocess.run(
+        [sys.executable, '-c', program, '--ros-args', '-r', '__ns:=/red', '-r', '__node:=left'],
+        capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert '[red.left]: ValueError: no camera' in done.stderr
