@@ -6,6 +6,7 @@ from pathlib import Path
 import runpy
 from typing import Any
 
+from prefix import install
 import pytest
 import yaml
 
@@ -20,14 +21,7 @@ SHARED = LAUNCH.with_name('shadowtutor_ros') / 'launching.py'
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make an installed package for whoever asks the ament index."""
-    index = tmp_path / 'share/ament_index/resource_index/packages'
-    programs = tmp_path / 'lib/shadowtutor_ros'
-    for folder in (index, programs):
-        folder.mkdir(parents=True)
-    (index / 'shadowtutor_ros').touch()
-    (tmp_path / 'share/shadowtutor_ros').symlink_to(LAUNCH.parent)
-    for name in ('dashboard_node', 'replay_node', 'student_node', 'tutor_node'):
-        (programs / name).touch(mode=0o755)
+    install(tmp_path)
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
 
 
