@@ -11,7 +11,7 @@ from launch.launch_context import LaunchContext
 from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchDescription
-from shadowtutor_ros.launching import launch_file
+from shadowtutor_ros.launching import launch_file, shared_arguments
 
 
 def include(name: str, **arguments: str) -> GroupAction:
@@ -43,7 +43,7 @@ def bringup(context: LaunchContext) -> list[GroupAction]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return everything; arguments that are not declared here go to all launch files."""
+    """Return everything; arguments but robots and source go to all launch files."""
     return LaunchDescription([
         DeclareLaunchArgument('robots', default_value='',
                               description='Namespaces of the robots, with commas; '
@@ -52,5 +52,6 @@ def generate_launch_description() -> LaunchDescription:
                               description='Videos, folders of images or rosbags in place of the '
                                           "robots' cameras, with commas, used in turn; "
                                           'empty: real cameras'),
+        *shared_arguments(),
         OpaqueFunction(function=bringup),
     ])

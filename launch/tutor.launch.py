@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tutor node on a server."""
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import OpaqueFunction
 from launch.conditions import IfCondition
 from launch.launch_context import LaunchContext
 from launch.substitutions import LaunchConfiguration
@@ -9,7 +9,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
-from shadowtutor_ros.launching import make_managed_node, managed_arguments
+from shadowtutor_ros.launching import make_managed_node, tutor_arguments
 
 
 def tutor(context: LaunchContext) -> list[Node]:
@@ -20,16 +20,7 @@ def tutor(context: LaunchContext) -> list[Node]:
 def generate_launch_description() -> LaunchDescription:
     """Return one tutor node with its arguments."""
     return LaunchDescription([
-        *managed_arguments('tutor', 'tutor'),
-        DeclareLaunchArgument('dashboard', default_value='false',
-                              description='Serve a web page that shows robots and lessons'),
-        DeclareLaunchArgument('dashboard_port', default_value='8080',
-                              description='Port of that page on this machine'),
-        DeclareLaunchArgument('teacher', default_value='',
-                              description='detectron2, torchvision, yolo or labels; '
-                                          'empty: what params_file says, else detectron2'),
-        DeclareLaunchArgument('teacher_weights', default_value='',
-                              description='A local weight file; for labels their path'),
+        *tutor_arguments(),
         OpaqueFunction(function=tutor),
         Node(package='shadowtutor_ros', executable='dashboard_node', name='dashboard',
              output='screen', condition=IfCondition(LaunchConfiguration('dashboard')),

@@ -31,8 +31,9 @@ def node_arguments(name: str, machine: str) -> list[DeclareLaunchArgument]:
     return [
         DeclareLaunchArgument('namespace', default_value='',
                               description=f'Namespace of the {machine}'),
-        DeclareLaunchArgument('params_file', default_value=_installed('config', f'{name}.yaml'),
-                              description='YAML file with parameters of the node'),
+        DeclareLaunchArgument('params_file', default_value='',
+                              description='YAML file with parameters of the node; '
+                                          f'empty: config/{name}.yaml of the package'),
         DeclareLaunchArgument('log_level', default_value='info',
                               description='debug, info, warn, error or fatal'),
     ]
@@ -56,13 +57,94 @@ def managed_arguments(name: str, machine: str) -> list[DeclareLaunchArgument]:
     ]
 
 
-def make_node(name: str, parameters: Mapping[str, Any], **more: Any) -> Node:
+def tutor_arguments() -> list[DeclareLaunchArgument]:
+    """Return the arguments of tutor.launch.py."""
+    return [
+        *managed_arguments('tutor', 'tutor'),
+        DeclareLaunchArgument('dashboard', default_value='false',
+                              description='Serve a web page that shows robots and lessons'),
+        DeclareLaunchArgument('dashboard_port', default_value='8080',
+                              description='Port of that page on this machine'),
+        DeclareLaunchArgument('teacher', default_value='',
+                              description='detectron2, torchvision, yolo or labels; '
+                                          'empty: what params_file says, else detectron2'),
+        DeclareLaunchArgument('teacher_weights', default_value='',
+                              description='A local weight file; for labels their path; empty: '
+                                          "the package's own, for yolo what `shadowtutor "
+                                          'teacher fetch` has fetched'),
+    ]
+
+
+def student_arguments() -> list[DeclareLaunchArgument]:
+    """Return the arguments of student.launch.py."""
+    return [
+        *managed_arguments('student', 'robot'),
+        DeclareLaunchArgument('image', default_value='camera/image_raw',
+                              description='Camera topic (sensor_msgs/Image), relative to the '
+                                          'namespace without a leading slash; with '
+                                          'image_transport compressed its base name'),
+        DeclareLaunchArgument('tutor', default_value='',
+                              description='Full name of the tutor node; '
+                                          'empty: what params_file says, else /tutor'),
+        DeclareLaunchArgument('goal_timeout', default_value='',
+                              description='Seconds until a key frame without an answer has '
+                                          'failed; empty: what params_file says, else 10'),
+    ]
+
+
+def replay_arguments() -> list[DeclareLaunchArgument]:
+    """Return the arguments of replay.launch.py."""
+    return [
+        DeclareLaunchArgument('source',
+                              description='Video file, folder of images, rosbag, or camera index'),
+        DeclareLaunchArgument('topic', default_value='',
+                              description='Image topic of a rosbag; empty: what params_file '
+                                          'says, else its only camera'),
+        *node_arguments('replay', 'robot'),
+        DeclareLaunchArgument('loop', default_value='', choices=['', 'true', 'false'],
+                              description='Begin again at the end; empty: what params_file says'),
+        DeclareLaunchArgument('clock', default_value='', choices=['', 'true', 'false'],
+                              description='true: publish /clock and media stamps, for nodes '
+                                          'with use_sim_time; empty: what params_file says'),
+        DeclareLaunchArgument('stamps', default_value='', choices=['', 'now', 'media'],
+                              description='now: of the clock; media: frame index / fps; empty: '
+                                          'media with clock, else what params_file says'),
+        DeclareLaunchArgument('image', default_value='camera/image_raw',
+                              description='Topic to publish on; relative to the namespace '
+                                          'without a leading slash'),
+        DeclareLaunchArgument('mask', default_value='student/mask',
+                              description='Mask topic that pace lockstep waits for'),
+    ]
+
+
+def shared_arguments() -> list[DeclareLaunchArgument]:
+    """Return all arguments of the three but those that are each robot's own."""
+    own = {
+        'namespace', 'source',
+        'params_file',  # whose description names one node
+    }
+    found = {argument.name: argument
+             for argument in (*replay_arguments(), *student_arguments(), *tutor_arguments())
+             if argument.name not in own}
+    return [
+        *found.values(),
+        DeclareLaunchArgument('params_file', default_value='',
+                              description='YAML file with parameters of all nodes; empty: each '
+                                          'its own, config/NODE.yaml of the package'),
+    ]
+
+
+def make_node(
+    context: LaunchContext, name: str, parameters: Mapping[str, Any], **more: Any,
+) -> Node:
     """Return the node ``name``, whose ``parameters`` override params_file."""
     overriding = [dict(parameters)] if parameters else []
+    params_file = (LaunchConfiguration('params_file').perform(context)
+                   or _installed('config', f'{name}.yaml'))
     return Node(
         package=_PACKAGE, executable=f'{name}_node', name=name, output='screen',
         namespace=LaunchConfiguration('namespace'),
-        parameters=[LaunchConfiguration('params_file'), *overriding],
+        parameters=[params_file, *overriding],
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')], **more)
 
 
@@ -72,7 +154,7 @@ def make_managed_node(
     """Return the node ``name``; ``parameters`` are the arguments that are parameters of it."""
     profile = LaunchConfiguration('dds_profile').perform(context)
     return make_node(
-        name, given(context, {**_MANAGED, **parameters}),
+        context, name, given(context, {**_MANAGED, **parameters}),
         respawn=LaunchConfiguration('use_respawn'), respawn_delay=2.0,
         additional_env=launch_environment(profile, os.environ), **more)
 
