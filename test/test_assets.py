@@ -24,6 +24,21 @@ def test_what_is_there_is_not_fetched(cache: Path, monkeypatch: pytest.MonkeyPat
     assert assets.clip() == cache / 'vtest.avi'
 
 
+def test_a_tutor_takes_the_better_of_what_was_fetched(cache: Path) -> None:
+    assert assets.weights_at_hand('yolo') == ''
+    (cache / 'yolov5s-seg.pt').touch()
+    assert assets.weights_at_hand('yolo') == str(cache / 'yolov5s-seg.pt')
+    (cache / 'yolov7-seg.pt').touch()
+    assert assets.weights_at_hand('yolo') == str(cache / 'yolov7-seg.pt')
+    assert assets.weights_at_hand('detectron2') == ''
+
+
+def test_looking_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('SHADOWTUTOR_CACHE', str(tmp_path / 'cache'))
+    assert assets.weights_at_hand('yolo') == ''
+    assert not (tmp_path / 'cache').exists()
+
+
 @pytest.mark.usefixtures('cache')
 def test_without_an_index_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('PIP_NO_INDEX', '1')

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from shadowtutor_ros.teacher.protocol import Teacher
 
 # Teachers that are fetched by name; others are teachers of the tutor node.
-_FETCHED = ('yolov7-seg', 'yolov5s-seg')
+FETCHED = ('yolov7-seg', 'yolov5s-seg')
 
 
 def add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``--teacher``, ``--teacher-weights`` and ``--labels``."""
     parser.add_argument('--teacher', default='yolov7-seg', metavar='NAME',
-                        help=f'{", ".join(_FETCHED)} (fetched), or a teacher of tutor_node '
+                        help=f'{", ".join(FETCHED)} (fetched), or a teacher of tutor_node '
                              '(default %(default)s)')
     parser.add_argument('--teacher-weights', type=Path, metavar='FILE',
                         help='weights of a teacher of tutor_node')
@@ -48,6 +48,6 @@ def teachers(
 def teacher_and_weights(arguments: argparse.Namespace) -> tuple[str, str]:
     """Return the name of a teacher of tutor_node and its ``teacher_weights``."""
     from shadowtutor_ros.assets import teacher_weights
-    if arguments.teacher in _FETCHED:
+    if arguments.teacher in FETCHED:
         return 'yolo', str(teacher_weights(f'{arguments.teacher}.pt'))
     return arguments.teacher, str(arguments.teacher_weights or '')

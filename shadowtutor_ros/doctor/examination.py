@@ -36,7 +36,7 @@ def examine(
     rmw = loaded.rmw or environment.get('RMW_IMPLEMENTATION') or FASTDDS
     yield from guarded('computing', partial(_computing, role))
     if role != ROBOT:
-        yield from guarded(teacher.TEACHER, partial(_teachers, weights, name))
+        yield from guarded(teacher.TEACHER, partial(_teachers, weights, name, role))
     yield from guarded(ros.ROS, partial(ros.ros, loaded, environment))
     yield from guarded(ros.RMW, partial(ros.rmw, loaded, environment))
     yield from guarded(ros.MESSAGES, partial(ros.messages, loaded))
@@ -58,19 +58,22 @@ def _computing(role: str) -> Iterator[Finding]:
         yield from guarded(compute.STUDENT, partial(compute.student, torch))
 
 
-def _teachers(weights: str, name: str) -> Iterator[Finding]:
+def _teachers(weights: str, name: str, role: str) -> Iterator[Finding]:
     try:
+        from shadowtutor_ros.assets import weights_at_hand
         from shadowtutor_ros.teacher.factory import TEACHERS
     except ImportError as error:  # of a package that machine.packages names
         yield Finding(SKIPPED, teacher.TEACHER, f'cannot be looked for: {error}')
         return
+    if not weights and (weights := weights_at_hand('yolo')):
+        name = 'yolo'
     checks = [(row, partial(teacher.package, row, known.modules))
               for row, known in TEACHERS.items() if known.modules]
     checks.append(('weights', partial(teacher.weights, weights, name)))
     found = [finding for what, check in checks
              for finding in guarded(f'{teacher.TEACHER} {what}', check)]
     yield from found
-    yield teacher.teacher(found, weights, name)
+    yield teacher.teacher(found, weights, name, role)
 
 
 def _network(role: str, rmw: str, environment: Mapping[str, str]) -> Iterator[Finding]:

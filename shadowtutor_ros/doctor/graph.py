@@ -10,6 +10,7 @@ from shadowtutor_ros.doctor.fixes import start
 
 TUTORS, STUDENTS, CAMERAS = 'tutors', 'students', 'cameras'
 _SAME = 'if it runs: the same ROS_DOMAIN_ID, RMW_IMPLEMENTATION and network on both machines'
+_TUTOR = '/tutor'
 _CAMERA, _COMPRESSED = '/camera/image_raw', '/compressed'
 
 
@@ -49,7 +50,7 @@ def judge_graph(graph: Graph, role: str) -> list[Finding]:
     if not students:
         students = [Finding(WARNING if role == SERVER else PROBLEM, STUDENTS,
                             f'none seen in {graph.seconds:g} s',
-                            f'{start("student", image=_CAMERA)}   # on the robot\n{_SAME}')]
+                            f'{_student(graph)}   # on the robot\n{_SAME}')]
     return [judge_tutors(graph), judge_cameras(graph, role), *students]
 
 
@@ -98,6 +99,14 @@ def judge_student(graph: Graph, name: str) -> Finding:
                        'look at the log of the tutor')
     return Finding(OK, what, f'has {", ".join(student.actions)} and {", ".join(student.images)}'
                    + (f'; {student.detail}' if student.detail else ''))
+
+
+def _student(graph: Graph) -> str:
+    """Return the command for a student of the tutor and the camera that were seen."""
+    tutors = [action.removesuffix('/distill') for action in sorted(graph.tutors)]
+    named = {} if not tutors or _TUTOR in tutors else {'tutor': tutors[0]}
+    plain = [topic for topic in sorted(graph.cameras) if not topic.endswith(_COMPRESSED)]
+    return start('student', image=plain[0] if plain else _CAMERA, **named)
 
 
 def _other_camera(graph: Graph, wanted: str) -> str:

@@ -8,16 +8,12 @@ import importlib
 from importlib.util import find_spec
 from pathlib import PurePath
 import shlex
-import sys
 
-from shadowtutor_ros.doctor.finding import Finding, OK, PROBLEM, SKIPPED, WARNING
+from shadowtutor_ros.doctor.finding import Finding, OK, PROBLEM, SERVER, SKIPPED, WARNING
 from shadowtutor_ros.doctor.fixes import pip, start
 
 TEACHER = 'teacher'
 _DEFAULT = 'detectron2'
-# Prints the path of yolov7-seg.pt, and fetches it before where it is not there yet.
-_FETCHED = (f'"$({sys.executable} -c '
-            "'from shadowtutor_ros.assets import teacher_weights as w; print(w())')\"")
 
 
 def package(name: str, modules: Sequence[str]) -> Finding:
@@ -58,25 +54,35 @@ def weights(path: str, name: str = '') -> Finding:
     try:
         create_teacher(name, ClassSet.load(config_file('lvs8', 'classes')), weights=path)
     except ShadowTutorError as error:
-        return Finding(PROBLEM, what, str(error), start(
-            'tutor', teacher='yolo', teacher_weights=_FETCHED) if name == 'yolo' else
+        return Finding(PROBLEM, what, str(error), _fetched() if name == 'yolo' else
             'see README.md, Teachers: what teacher_weights may be; --teacher says whose they are')
     return Finding(OK, what, f'{path} can be read')
 
 
-def teacher(found: Collection[Finding], path: str, name: str = '') -> Finding:
-    """Judge whether the tutor gets a teacher, by all that was found of each."""
+def teacher(
+    found: Collection[Finding], path: str, name: str = '', role: str = SERVER,
+) -> Finding:
+    """
+    Judge whether the tutor gets a teacher, by all that was found of each.
+
+    A machine that may be a robot's (``role``) has no problem without one.
+    """
     levels: dict[str, list[str]] = {}
     for finding in found:
         levels.setdefault(finding.what.removeprefix(f'{TEACHER} '), []).append(finding.level)
     fine = [one for one, its in levels.items() if set(its) == {OK}]
     if not fine:
         return Finding(
-            PROBLEM, TEACHER, f'none: a tutor needs {_DEFAULT} (the default), torchvision, or '
-            'weights to be given', start('tutor', teacher='yolo', teacher_weights=_FETCHED))
+            PROBLEM if role == SERVER else WARNING, TEACHER,
+            f'none: a tutor needs {_DEFAULT} (the default), torchvision, or weights to be given'
+            + ('' if role == SERVER else '; a robot needs none: --role robot'), _fetched())
     if _DEFAULT not in fine:
         given = ({'teacher_weights': shlex.quote(path)}
                  if path and fine[0] == teacher_of(path, name) else {})
         return Finding(WARNING, TEACHER, f'{", ".join(fine)}, but not the default {_DEFAULT}: '
                        'name it', start('tutor', teacher=fine[0], **given))
     return Finding(OK, TEACHER, ', '.join(fine))
+
+
+def _fetched() -> str:
+    return f'shadowtutor teacher fetch\n{start("tutor", teacher="yolo")}'

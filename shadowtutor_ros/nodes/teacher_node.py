@@ -8,6 +8,7 @@ from typing import Any
 from sensor_msgs.msg import Image
 import torch
 
+from shadowtutor_ros.assets import weights_at_hand
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.nodes import qos
@@ -40,7 +41,8 @@ class TeacherNode(WorkingNode):
         self._max_pixels = p['max_pixels']
         classes = ClassSet.load(config_file(p['classes'], 'classes'))
         self._teacher = create_teacher(
-            p['teacher'], classes, weights=p['teacher_weights'], device=str(device),
+            p['teacher'], classes, device=str(device),
+            weights=p['teacher_weights'] or weights_at_hand(p['teacher']),
             score_threshold=p['score_threshold'], fps=p['labels_fps'])
         self._publisher = publisher(self, Image, '~/mask', qos.REPLAY)
         subscription(self, Image, 'image', self._label, qos.REPLAY)

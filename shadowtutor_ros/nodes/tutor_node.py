@@ -10,6 +10,7 @@ from shadowtutor_msgs.msg import Lesson
 from shadowtutor_msgs.srv import GetStudent
 import torch
 
+from shadowtutor_ros.assets import weights_at_hand
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.frame import Frame
@@ -72,7 +73,8 @@ class TutorNode(ManagedNode):
         classes = ClassSet.load(config_file(p['classes'], 'classes'))
         student = first_student(p['checkpoint'], classes, p['seed'], device)
         teacher = create_teacher(
-            p['teacher'], classes, weights=p['teacher_weights'], device=str(device),
+            p['teacher'], classes, device=str(device),
+            weights=p['teacher_weights'] or weights_at_hand(p['teacher']),
             score_threshold=p['score_threshold'], fps=p['labels_fps'])
         self._tutor = Tutor(teacher, student, TutorSettings(
             _distill_settings(p),

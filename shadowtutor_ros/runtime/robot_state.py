@@ -62,7 +62,7 @@ class RobotState:
         if snapshot is None:
             return None
         try:
-            kept = _student_from(snapshot, device)
+            kept = student_of_robot(snapshot, device)
         except (BadSnapshot, UnknownTask, UnknownArchitecture, BadConfiguration) as error:
             self._folder.set_aside(self._stream_id, error)
             return None
@@ -93,7 +93,12 @@ class RobotState:
         self._folder.close()
 
 
-def _student_from(snapshot: Snapshot, device: str | torch.device) -> KeptStudent:
+def student_of_robot(snapshot: Snapshot, device: str | torch.device) -> KeptStudent:
+    """
+    Return what ``RobotState.keep`` wrote.
+
+    Raise BadSnapshot, UnknownTask, UnknownArchitecture or BadConfiguration.
+    """
     text = text_from(snapshot, 'info')
     try:
         info = info_from_text(text)

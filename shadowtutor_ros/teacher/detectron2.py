@@ -43,8 +43,8 @@ class Detectron2Teacher:
             raise TeacherUnavailable(
                 'teacher detectron2: the package is not installed; build it from '
                 'github.com/facebookresearch/detectron2 with pip install '
-                "--no-build-isolation and 'setuptools<81', or take another teacher "
-                f'({error})') from error
+                "--no-build-isolation and 'setuptools<81', or take another teacher: run "
+                f'`shadowtutor teacher fetch` and launch with teacher:=yolo ({error})') from error
         settings = get_cfg()
         settings.merge_from_file(model_zoo.get_config_file(config))
         settings.MODEL.WEIGHTS = '' if options.weights else model_zoo.get_checkpoint_url(config)

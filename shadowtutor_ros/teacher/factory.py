@@ -46,7 +46,8 @@ TEACHERS = {
         'a .pth file, empty for its COCO weights', ('.pth',),
         ('torchvision', 'torchvision.models.detection')),
     'yolo': TeacherRow(
-        lazily('shadowtutor_ros.teacher.yolo:YoloTeacher'), 'the .pt file', ('.pt',)),
+        lazily('shadowtutor_ros.teacher.yolo:YoloTeacher'),
+        'the .pt file, empty for what `shadowtutor teacher fetch` has fetched', ('.pt',)),
     'labels': TeacherRow(
         lazily('shadowtutor_ros.teacher.labels:given_labels'),
         'the folder, .npz, .h5 or LVS .npy of label maps'),

@@ -51,7 +51,8 @@ class TeacherOptions:
         """``weights`` for a teacher that has no others; raise TeacherError when it is None."""
         if self.weights is None:
             raise TeacherError(
-                f'teacher {self.name}: teacher_weights must name its file or folder')
+                f'teacher {self.name}: teacher_weights must name its file or folder; '
+                "`shadowtutor teacher fetch` gets yolo's")
         return self.weights
 
 

@@ -89,3 +89,13 @@ def test_a_silent_camera_is_a_warning_unless_nobody_listened() -> None:
 
 def test_the_tutors_are_named() -> None:
     assert judge_tutors(Graph(2.0, TUTORS)).found == '/tutor/distill'
+
+
+def test_the_command_for_a_student_names_the_tutor_and_the_camera_that_are_there() -> None:
+    graph = Graph(5.0, {'/hall/tutor/distill': '/hall/tutor'}, {}, {'/front/image': 3})
+    _, _, student = judge_graph(graph, ROBOT)
+    assert '/hall/tutor' in student.fix
+    assert '/front/image' in student.fix
+    usual = judge_graph(Graph(5.0, {'/tutor/distill': '/tutor'}), ROBOT)[2]
+    assert '/camera/image_raw' in usual.fix
+    assert '/tutor' not in usual.fix

@@ -7,7 +7,7 @@ import sys
 import pytest
 from scene import Scene
 
-from shadowtutor_ros.doctor.finding import Finding, OK, PROBLEM, SKIPPED, WARNING
+from shadowtutor_ros.doctor.finding import BOTH, Finding, OK, PROBLEM, SKIPPED, WARNING
 from shadowtutor_ros.doctor.teacher import package, teacher, teacher_of, weights
 from shadowtutor_ros.teacher.factory import TEACHERS
 
@@ -82,7 +82,14 @@ def test_an_unknown_teacher_is_a_problem() -> None:
 def test_without_any_teacher_the_fix_starts_one() -> None:
     finding = teacher([Finding(SKIPPED, 'teacher detectron2', 'not installed')], '')
     assert finding.level == PROBLEM
+    assert finding.fix.startswith('shadowtutor teacher fetch\n')
     assert 'teacher:=yolo' in finding.fix
+
+
+def test_a_robot_needs_no_teacher() -> None:
+    finding = teacher([Finding(SKIPPED, 'teacher detectron2', 'not installed')], '', role=BOTH)
+    assert finding.level == WARNING
+    assert 'a robot needs none: --role robot' in finding.found
 
 
 def test_another_teacher_than_the_default_must_be_named() -> None:
