@@ -5,9 +5,10 @@ The product against a plain implementation of the paper, side by side in one run
     make bench                                        # all of it
     scripts/in_env.sh python benchmark/bench.py --quick     # fewer rounds, no scaling
 
-A student is taught a real frame first: an untaught one's masks are noise. Prints a table, writes
-bench.json with ``ratios`` (speed-ups, and memory as a fraction of the reference's) and, unless
-``--quick``, scaling.png: the cost over the size of the image and the number of classes.
+It says so when something else was in the way. A student is taught a real frame first: an
+untaught one's masks are noise. Prints a table, writes bench.json with ``ratios`` (speed-ups,
+and memory as a fraction of the reference's) and, unless ``--quick``, scaling.png: the cost over
+the size of the image and the number of classes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from paired import paired_seconds, peak_bytes, seconds_of, speed_up
+from paired import disturbances, paired_seconds, peak_bytes, seconds_of, speed_up
 from reference import Reference
 import torch
 
@@ -42,6 +43,7 @@ from shadowtutor_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.memory import keep_freed_memory
+from shadowtutor_ros.runtime.waiting import CpuWaiting
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.loss import pixel_weights
 from shadowtutor_ros.teacher.factory import create_teacher
@@ -283,8 +285,10 @@ def main() -> None:
     scene = make_scene(out)
     np.savez(stored, frame=scene.frame, label=scene.label, boxes=scene.boxes)
     quick = arguments.quick
+    waiting = CpuWaiting()
     inference = bench_inference(scene, 5 if quick else 15)
     lessons = bench_lessons(scene, 1 if quick else 5)
+    waited = waiting.share()
     memory = bench_memory(out)
     same = float((reference_of(scene.student).segment(scene.frame)
                   == scene.student.segment(scene.frame)).mean())
@@ -296,6 +300,7 @@ def main() -> None:
         'seconds': {'inference': inference, 'step': lessons['step'],
                     'key_frame': lessons['key_frame']},
         'peak_bytes': memory}
+    results['disturbed'] = disturbances(results['seconds'], waited)
     if not quick:
         results['scaling'] = bench_scaling(scene, 5)
         plot(results['scaling'], out / 'scaling.png')
@@ -315,6 +320,10 @@ def print_table(results: dict[str, Any]) -> None:
           f'{results["metric_after_lesson"]}\n')
     for name, ratio in results['ratios'].items():
         print(f'{name:<28} {ratio:.2f}')
+    if results['disturbed']:
+        print('\nDISTURBED, not to be believed; run it again while the machine does nothing else:')
+        for reason in results['disturbed']:
+            print(f'  {reason}')
 
 
 if __name__ == '__main__':

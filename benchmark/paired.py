@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import ctypes
 import gc
 from pathlib import Path
@@ -11,6 +11,8 @@ import statistics
 import time
 
 Work = Callable[[], object]
+SPREAD = 0.25  # of the rounds of one work, above which others were in the way
+WAITED = 0.05
 
 
 def seconds_of(work: Work) -> float:
@@ -34,6 +36,28 @@ def paired_seconds(works: Mapping[str, Work], rounds: int) -> dict[str, list[flo
 def speed_up(slow: list[float], fast: list[float]) -> float:
     """Return how many times faster ``fast`` is: the median of the rounds' ratios."""
     return statistics.median(s / f for s, f in zip(slow, fast, strict=True))
+
+
+def spread(times: Sequence[float]) -> float:
+    """Return by how much the middle half of the rounds differs, as a part of the median."""
+    if len(times) < 2:
+        return 0.0
+    first, middle, third = statistics.quantiles(times, n=4, method='inclusive')
+    return (third - first) / middle
+
+
+def disturbances(seconds: Mapping[str, Mapping[str, list[float]]], waited: float) -> list[str]:
+    """
+    Return why the times are not to be believed; nothing: nobody was in the way.
+
+    ``waited`` is the part of the time, 0-1, in which the process had no CPU.
+    """
+    found = [f'rounds of {what} {name} differ by {100 * spread(times):.0f} %'
+             for what, of in seconds.items() for name, times in of.items()
+             if spread(times) > SPREAD]
+    if waited > WAITED:
+        found.insert(0, f'this process waited for a CPU {100 * waited:.0f} % of the time')
+    return found
 
 
 def peak_bytes(work: Work) -> int:

@@ -107,7 +107,7 @@ def _footage(arguments: argparse.Namespace, classes: ClassSet, device: str) -> l
 
 def _train(training: Pretraining, out: Path) -> None:
     from tqdm import tqdm
-    with tqdm(total=training.settings.steps, initial=training.step, desc='training',
+    with tqdm(total=training.settings.steps, initial=training.step, desc='training', disable=None,
               unit='step') as bar:
         def on_judged(step: int, metric: float, best: bool) -> None:
             bar.write(f'step {step}: mIoU {100 * metric:.1f} % on the clips held out'

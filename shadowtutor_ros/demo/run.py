@@ -96,7 +96,7 @@ def run_demo(settings: DemoSettings) -> Summary:
 
 def _alone(name: str, labelled: LabelledClip, first: Student) -> Run:
     """Run a setting that has no tutor."""
-    with tqdm(total=labelled.count, desc=name, unit='frame') as bar:
+    with tqdm(total=labelled.count, desc=name, unit='frame', disable=None) as bar:
         return run_in_process(
             labelled, load_setting(name), first, (), lambda index: bar.update())
 
@@ -112,7 +112,7 @@ def _watch(
     miou: list[float] = []
     frames = iter(labelled.clip)
     with whole(out / 'overlay.mp4') as part, VideoWriter(part, trial.fps) as writer, \
-            tqdm(total=labelled.count, desc='student over DDS', unit='frame') as bar:
+            tqdm(total=labelled.count, desc='student over DDS', unit='frame', disable=None) as bar:
 
         def on_mask(index: int, mask: NDArray[np.uint8], key_frames: int) -> None:
             frame, label = next(frames), labelled.label(index).class_ids

@@ -72,7 +72,7 @@ def evaluate(evaluation: Evaluation) -> Results:
         identity = _identity(evaluation, clip, setting)
         run = store.load(video, setting.name, identity)
         if run is None:
-            with tqdm(total=clip.count, unit='frame',
+            with tqdm(total=clip.count, unit='frame', disable=None,
                       desc=f'[{number}/{len(todo)}] {video}: {setting.name}') as bar:
                 run = _run(evaluation, clip, setting, lambda index: bar.update())
             store.save(video, setting.name, identity, run)

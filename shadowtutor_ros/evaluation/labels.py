@@ -84,7 +84,8 @@ def label_clip(clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelledClip:
 
 def with_progress(clip: Clip, teacher: Teacher) -> Iterator[Frame]:
     """Yield the frames of a clip that is labelled, and show how far it is and the time left."""
-    yield from tqdm(clip, f'{clip.name}: labels of {teacher.name}', clip.expected, unit='frame')
+    yield from tqdm(clip, f'{clip.name}: labels of {teacher.name}', clip.expected, unit='frame',
+                    disable=None)
 
 
 def _key(clip: Clip, teacher: Teacher, classes: ClassSet) -> hashlib._Hash:
