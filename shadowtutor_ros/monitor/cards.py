@@ -7,6 +7,8 @@ Whatever nodes say of themselves goes into elements as text, which NiceGUI escap
 
 from __future__ import annotations
 
+import time
+
 from nicegui import ui
 from nicegui.element import Element
 
@@ -20,16 +22,33 @@ from shadowtutor_ros.monitor.words import (
     plain,
     seconds,
     size,
+    staleness,
     stride,
     student_state,
     tutor_state,
 )
 
+# What a word does not say.
+_TOOLTIPS = {
+    'mIoU': "on the last key frame after its lesson, against the teacher's label: 0 to 1",
+    'stale': 'age of the weights: seconds since the key frame that they learnt from; coloured '
+             'when they are some strides old',
+    'stride': "frames from one key frame to the next; (tutor): a loaded tutor's limit",
+    'version': 'of the weights that run: grows with every update, jumps when a tutor starts again',
+    'dropped/s': 'frames of the camera that a newer one overtook',
+    'turnaround': "from sending the last key frame to its update's arrival",
+    'failures': 'key frames without a usable answer',
+}
 _CAPTIONS = {'frame': 'key frame', 'teacher': 'teacher', 'student': 'student after the lesson'}
 
 
 def _block(classes: str) -> Element:
     return ui.element('div').classes(classes)
+
+
+def _colour(element: Element, level: str) -> None:
+    others = ' '.join(other.value for other in Level if other.value != level)
+    element.classes(level or None, remove=others)
 
 
 class _Top:
@@ -44,8 +63,7 @@ class _Top:
     def show(self, remark: str, state: str, level: Level) -> None:
         self._remark.text = remark
         self._state.text = state
-        self._state.classes(
-            level.value, remove=' '.join(other.value for other in Level if other is not level))
+        _colour(self._state, level.value)
 
 
 class _Figures:
@@ -58,10 +76,14 @@ class _Figures:
     def show(self, values: dict[str, str]) -> None:
         for name, value in values.items():
             if name not in self._values:
-                with self._root, _block('figure'):
+                with self._root, _block('figure') as figure:
+                    figure.props['title'] = _TOOLTIPS.get(name, '')
                     ui.label(name).classes('soft small')
                     self._values[name] = ui.label().classes('value')
             self._values[name].text = value
+
+    def colour(self, name: str, level: Level) -> None:
+        _colour(self._values[name], '' if level is Level.GOOD else level.value)
 
 
 class _Detail:
@@ -112,12 +134,14 @@ class StudentCard:
             'turnaround': seconds(status.turnaround_ms * 1e-3),
             'key frames': str(status.key_frames), 'failures': str(status.failures),
             'version': str(status.version)})
+        self._figures.colour('stale', staleness(status))
         self._caption.text = _words(student.last)
         self._detail.show(status.detail, problem)
         if student.history != self._history:
             self._history = student.history
             self._chart.visible = True
-            self._chart.options.update(miou_chart(student.history))
+            self._chart.options.update(
+                miou_chart(student.history, time.time() - time.monotonic()))
         if pictures is not None and pictures.serial != self._serial:
             self._serial = pictures.serial
             self._show_pictures(pictures)

@@ -29,10 +29,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one lesson did: mIoU on its key frame, 0-1."""
+    """What one lesson did: mIoU on its key frame, 0-1; ``at`` is when it was heard of."""
 
     before: float
     after: float
+    at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,11 @@ class LessonView:
 
 @dataclass(frozen=True)
 class StudentView:
-    """A student now; ``idle`` are the seconds since its last status, ``tutor`` a node or ''."""
+    """
+    A student now; ``idle`` are the seconds since its last status, ``tutor`` a node or ''.
+
+    ``tutor_silent``: that should have been heard of by now.
+    """
 
     node: str
     stream_id: str
@@ -57,6 +62,7 @@ class StudentView:
     idle: float
     tutor: str
     last: LessonView | None
+    tutor_silent: bool = False
 
     @property
     def key(self) -> Key:
@@ -131,7 +137,7 @@ class Fleet:
             known.status, known.heard = status, now
             known.meter.add(status, now)
             if taught and not math.isnan(status.metric):
-                known.history.append(Outcome(status.initial_metric, status.metric))
+                known.history.append(Outcome(status.initial_metric, status.metric, now))
 
     def hear_tutor(self, node: str, status: Any, now: float) -> None:
         """Take a TutorStatus of ``node``."""
@@ -170,15 +176,21 @@ class Fleet:
         with self._lock:
             tutors = tuple(TutorView(node, known.status, now - known.heard)
                            for node, known in sorted(self._tutors.items()))
-            teaching = {stream.stream_id: tutor.node
+            teaching = {stream.stream_id: tutor
                         for tutor in tutors for stream in tutor.status.streams}
             students = tuple(
-                StudentView(node, stream_id, known.status, known.rates(now), tuple(known.history),
-                        now - known.heard, teaching.get(stream_id, ''),
-                        self._last_lesson(node, stream_id, now))
+                self._student(node, stream_id, known, teaching.get(stream_id), now)
                 for (node, stream_id), known in sorted(
                     self._students.items(), key=lambda item: (item[0][1], item[0][0])))
         return FleetView(students, tutors)
+
+    def _student(
+        self, node: str, stream_id: str, known: _Known, tutor: TutorView | None, now: float,
+    ) -> StudentView:
+        return StudentView(
+            node, stream_id, known.status, known.rates(now), tuple(known.history),
+            now - known.heard, tutor.node if tutor is not None else '',
+            self._last_lesson(node, stream_id, now), tutor is not None and tutor.silent)
 
     def _last_lesson(self, node: str, stream_id: str, now: float) -> LessonView | None:
         if stream_id not in self._lessons:

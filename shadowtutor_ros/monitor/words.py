@@ -11,10 +11,12 @@ from typing import Any
 from shadowtutor_ros.monitor.fleet import StudentView, TutorView
 
 NOTHING = '–'  # noqa: RUF001
+_OLDISH, _OLD = 2.5, 5.0  # strides
 _BLOCKS = '▁▂▃▄▅▆▇█'
 
 # As in StudentStatus.
 WAITING = 0
+RUNNING = 1
 INACTIVE = 2
 LINK_BUSY = 1
 LINK_FAILED = 2
@@ -39,7 +41,17 @@ def student_state(student: StudentView) -> tuple[str, Level]:
         return 'no weights', Level.WARN
     if student.status.link == LINK_FAILED:
         return 'link failed', Level.BAD
+    if student.tutor_silent:
+        return 'tutor silent', Level.WARN
     return ('learning' if student.status.link == LINK_BUSY else 'running'), Level.GOOD
+
+
+def staleness(status: Any) -> Level:
+    """Return how to take the age of a student's weights: a stride or two are as it should be."""
+    if status.state != RUNNING or not status.updates_applied:
+        return Level.GOOD
+    strides = status.staleness_frames / max(1, status.stride)
+    return Level.BAD if strides > _OLD else Level.WARN if strides > _OLDISH else Level.GOOD
 
 
 def tutor_state(tutor: TutorView) -> tuple[str, Level]:

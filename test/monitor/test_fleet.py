@@ -59,9 +59,10 @@ def test_history_has_every_lesson_once() -> None:
     fleet = Fleet()
     for metric, updates in ((math.nan, 0), (0.5, 1), (0.5, 1), (0.5, 2), (0.75, 3), (0.75, 3)):
         fleet.hear_student('/s', status(
-            's', metric=metric, initial_metric=metric / 2, updates_applied=updates), 1.0)
+            's', metric=metric, initial_metric=metric / 2, updates_applied=updates),
+            1.0 + updates)
     assert fleet.view(1.0).students[0].history == (
-        Outcome(0.25, 0.5), Outcome(0.25, 0.5), Outcome(0.375, 0.75))
+        Outcome(0.25, 0.5, 2.0), Outcome(0.25, 0.5, 3.0), Outcome(0.375, 0.75, 4.0))
 
 
 def test_history_is_bounded() -> None:

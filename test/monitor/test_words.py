@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from robots import status
-from shadowtutor_msgs.msg import StudentStatus, TutorStatus
+from shadowtutor_msgs.msg import StreamStatus, StudentStatus, TutorStatus
 
 from shadowtutor_ros.monitor import words
 from shadowtutor_ros.monitor.fleet import Fleet
@@ -14,8 +14,9 @@ pytestmark = pytest.mark.ros
 
 
 def test_the_states_are_the_messages() -> None:
-    assert (words.WAITING, words.LINK_BUSY, words.LINK_FAILED) == (
-        StudentStatus.WAITING, StudentStatus.LINK_BUSY, StudentStatus.LINK_FAILED)
+    assert (words.WAITING, words.RUNNING, words.LINK_BUSY, words.LINK_FAILED) == (
+        StudentStatus.WAITING, StudentStatus.RUNNING, StudentStatus.LINK_BUSY,
+        StudentStatus.LINK_FAILED)
 
 
 @pytest.mark.parametrize(('idle', 'values', 'expected'), [
@@ -31,6 +32,23 @@ def test_a_student_is_in_one_state(
     fleet = Fleet()
     fleet.hear_student('/s', status('s', **values), 0.0)
     assert words.student_state(fleet.view(idle).students[0]) == expected
+
+
+def test_a_silent_tutor_shows_on_its_robots() -> None:
+    fleet = Fleet()
+    fleet.hear_tutor('/t', TutorStatus(active=True, streams=[StreamStatus(stream_id='s')]), 0.0)
+    for stream, expected in (('s', ('tutor silent', Level.WARN)), ('o', ('running', Level.GOOD))):
+        fleet.hear_student(f'/{stream}', status(stream), 12.0)
+        student, = (s for s in fleet.view(12.0).students if s.stream_id == stream)
+        assert words.student_state(student) == expected
+
+
+@pytest.mark.parametrize(('frames', 'values', 'level'), [
+    (20, {}, Level.GOOD), (21, {}, Level.WARN), (41, {}, Level.BAD),
+    (41, {'stride': 64}, Level.GOOD), (41, {'updates_applied': 0}, Level.GOOD),
+    (41, {'state': StudentStatus.INACTIVE}, Level.GOOD)])
+def test_weights_are_old_by_strides(frames: int, values: dict[str, Any], level: Level) -> None:
+    assert words.staleness(status('s', staleness_frames=frames, **values)) is level
 
 
 @pytest.mark.parametrize(('idle', 'values', 'expected'), [

@@ -167,6 +167,23 @@ def test_robots_come_without_a_reload_and_fall_silent(page: Any, robots: Robots)
     assert page.evaluate('window.reloaded') is False
 
 
+def test_old_weights_and_a_silent_tutor_are_seen(page: Any, robots: Robots) -> None:
+    robots.tutor(['robot1'])
+    robots.student('/robot1/student', status('robot1', staleness_frames=100))
+    stale = figure(card(page, 'robot1'), 'stale')
+    expect(stale).to_have_class(re.compile('bad'))
+    title = stale.locator('..').get_attribute('title')
+    assert title is not None
+    assert 'age of the weights' in title
+
+    def silent() -> bool:
+        robots.student('/robot1/student', status('robot1', staleness_frames=10))
+        return bool(card(page, 'robot1').locator('.state').inner_text() == 'tutor silent')
+
+    wait_until(silent)
+    expect(stale).not_to_have_class(re.compile('bad|warn'))
+
+
 def test_a_broken_picture_is_skipped_with_a_line(
     page: Any, robots: Robots, scene: Scene,
 ) -> None:
