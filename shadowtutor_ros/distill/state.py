@@ -81,8 +81,8 @@ class Part:
         gradient = torch.cat([self._as_stored(gradients[name]) for name in self.tensors])
         gradient = torch.where(live > 0, gradient, 0.0)  # it may be no number
         self.steps += live
-        self.mean.lerp_(gradient, ((1 - _MEAN_DECAY) * live).float())
-        self.square.lerp_(gradient.square_(), ((1 - _SQUARE_DECAY) * live).float())
+        self.mean.lerp_(gradient, ((1 - _MEAN_DECAY) * live).to(gradient.dtype))
+        self.square.lerp_(gradient.square_(), ((1 - _SQUARE_DECAY) * live).to(gradient.dtype))
         count = self.steps.clamp(min=1)
         scale = (self.square / (1 - _SQUARE_DECAY ** count)).sqrt_().add_(_LEAST)
         self.weights -= self.mean / scale.mul_((1 - _MEAN_DECAY ** count) / (rate * live))

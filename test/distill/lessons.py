@@ -14,7 +14,9 @@ from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.teacher.protocol import Labelling
 
 INFO = StudentInfo(('cat', 'dog', 'background'))
-SIZE = 32, 48
+# Not 48 wide: SB3's two columns would be upsampled to three, the middle one the mean of both.
+# A norm makes 0 of it but for rounding, and that is where ReLU's gradient leaps.
+SIZE = 32, 64
 
 Image = NDArray[np.uint8]
 Weights = dict[str, Tensor]
@@ -38,13 +40,18 @@ def copy_of(student: Student) -> Weights:
     return {name: t.clone() for name, t in student.weights(FULL).items()}
 
 
+class FineStudent(Student):
+    """Computes in double precision, if that is torch's default when it is made."""
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        return super().normalise(pixels).double()
+
+
 class PlainTrainer:
     """The paper's loop with torch's Adam, by the product's network and task."""
 
     def __init__(self, student: Student, settings: DistillSettings) -> None:
         self.student, self.settings = student, settings
-        # Training amplifies rounding, which depends on how the kernels lie in memory.
-        student.network.to(memory_format=torch.contiguous_format)
         self._adam = torch.optim.Adam(student.network.parameters(), lr=settings.learning_rate)
 
     def train(
@@ -55,8 +62,7 @@ class PlainTrainer:
         trained = parameters_of(network, group)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in trained)
-        x = self.student.prepare(frame).contiguous(
-            memory_format=torch.contiguous_format if group == FULL else torch.channels_last)
+        x = self.student.prepare(frame)
         size, task = (frame.shape[0], frame.shape[1]), self.student.task
         target = task.target(labelling, size, network.classes, emphasis=settings.emphasis)
         metrics: list[float] = []
