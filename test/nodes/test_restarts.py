@@ -19,6 +19,7 @@ from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.library import LIBRARY
 from shadowtutor_ros.runtime.link import LocalLink
+from shadowtutor_ros.runtime.robot_state import RobotState
 from shadowtutor_ros.runtime.state_file import unpack
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
@@ -171,19 +172,26 @@ def test_a_robot_without_a_tutor_segments_with_what_it_learnt(
     student = system.student(state_folder=folder, **STUDENT)
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
     system.replay(pace='lockstep', frames=expected.before, loop=True)
-    system.masks(expected.before)
+    _, last = system.masks(expected.before)[-1]
     status = system.wait(lambda s: (s.frames_processed, s.updates_applied)
                          == (expected.before, expected.updates))
     assert student.stop(signal.SIGINT) == 0
     assert tutor.stop(signal.SIGINT) == 0
+    state = RobotState(Path(folder), 'test')
+    kept = state.load()
+    state.close()
+    assert kept is not None
+    torch.set_num_threads(1)
+    frames = system.scene.frames
+    np.testing.assert_array_equal(
+        last, kept.student.segment(frames[(expected.before - 1) % len(frames)]))
 
     system.student(state_folder=folder, **STUDENT)
     again = system.wait(lambda s: s.state == StudentStatus.RUNNING and not s.frames_processed)
     assert (again.session_id, again.version) == (status.session_id, status.version)
     system.replay(pace='lockstep', frames=5)
-    torch.set_num_threads(1)
-    for (_, mask), frame in zip(system.masks(5), system.scene.frames):
-        np.testing.assert_array_equal(mask, expected.loop.student.segment(frame))
+    for (_, mask), frame in zip(system.masks(5), frames):
+        np.testing.assert_array_equal(mask, kept.student.segment(frame))
     alone = system.wait(lambda s: s.frames_processed == 5)
     assert 'no tutor at /tutor/distill' in alone.detail
 
