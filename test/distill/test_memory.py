@@ -26,7 +26,7 @@ def frames(examples: Iterable[Example]) -> list[int]:
 def test_an_example_counts_its_bytes() -> None:
     one = example(0)
     boxes = one.labelling.boxes.nbytes + one.labelling.scores.nbytes
-    assert one.nbytes == 32 * 48 * 3 + 32 * 48 + boxes
+    assert one.nbytes == 32 * 64 * 3 + 32 * 64 + boxes
 
 
 def test_the_newest_are_kept() -> None:
