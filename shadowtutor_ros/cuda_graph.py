@@ -61,13 +61,15 @@ class Recorder:
             torch.backends.cudnn.benchmark = True
             before = torch.cuda.current_stream()
             stream.wait_stream(before)
-            # torch.cuda.graph leaves its stream the current one when it fails: this gives it back.
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UPS):
-                    work()
-                recording = self._capture(work, stream, pool)
-            before.wait_stream(stream)
-            return recording
+            try:
+                # torch.cuda.graph leaves its stream the current one when it fails: this gives
+                # it back.
+                with torch.cuda.stream(stream):
+                    for _ in range(_WARM_UPS):
+                        work()
+                    return self._capture(work, stream, pool)
+            finally:
+                before.wait_stream(stream)
 
     def _capture(
         self, work: Callable[[], T], stream: torch.cuda.Stream, pool: Any,

@@ -91,6 +91,7 @@ def test_what_work_raises_before_it_is_recorded_is_raised(notes: list[str]) -> N
 
     with pytest.raises(RuntimeError, match='out of memory'):
         Recorder('cuda').record(work)
+    assert notes[-1] == 'main waits for side'  # which has not done all that it was told before
     assert Recorder('cuda').record(lambda: 'later') is not None  # nobody holds the lock
 
 
