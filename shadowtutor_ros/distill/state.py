@@ -180,8 +180,10 @@ class TrainingState:
         """Become what a snapshot of the same network was; raise BadSnapshot, half done then."""
         self.front.restore(snapshot)
         self.back.restore(snapshot)
-        self.front.steps.fill_(number_from(snapshot, 'front_steps', np.float64))
-        self.back.steps.fill_(number_from(snapshot, 'back_steps', np.float64))
+        for part, name in ((self.front, 'front_steps'), (self.back, 'back_steps')):
+            # A copy from the host is there when this returns: lessons are in other queues.
+            part.steps.copy_(torch.tensor(
+                number_from(snapshot, name, np.float64), dtype=torch.float64))
         self.lessons = number_from(snapshot, 'lessons')
         self.was_good_enough = number_from(snapshot, 'was_good_enough', np.bool_)
 
