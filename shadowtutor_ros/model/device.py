@@ -2,9 +2,12 @@
 """The torch device that a name means on this machine, and whether it is broken."""
 
 import os
+from pathlib import Path
+import re
 
 import torch
 
+_MEMINFO = Path('/proc/meminfo')
 _BROKEN = getattr(torch, 'AcceleratorError', ())  # torch before 2.8 has no name for it
 
 
@@ -19,6 +22,12 @@ def free_memory(device: torch.device) -> int:
     if device.type == 'cuda':
         free: int = torch.cuda.mem_get_info(device)[0]
         return free
+    try:
+        available = re.search(r'^MemAvailable: *(\d+) kB$', _MEMINFO.read_text(), re.MULTILINE)
+    except OSError:
+        available = None
+    if available is not None:  # with what files take that can be read again
+        return int(available[1]) << 10
     return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
 
 
