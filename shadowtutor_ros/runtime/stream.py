@@ -95,9 +95,10 @@ class FirstStudent:
 
 def stream_bytes(state: TrainingState) -> int:
     """
-    Return the most bytes that a stream with a ``state`` like this takes on the state's device.
+    Return the most bytes that the students of a stream take on the device of a ``state`` like its.
 
-    On a CPU that is also where the versions lie that its robot may run.
+    On a CPU that is also where the versions lie that its robot may run. The key frames that it
+    remembers, in the host's memory, are not counted: few streams have as many as they may.
     """
     weights = state.weights(FULL).values()
     versions = sum(t.nbytes for t in weights if t.device.type == 'cpu') * _VERSIONS
