@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import LifoQueue
 import threading
 from typing import Generic, TypeVar
 
@@ -57,7 +57,8 @@ class Pipeline(Generic[T]):
         self._decoders = ThreadPoolExecutor(_DECODERS, 'decode')
         self._labellers = ThreadPoolExecutor(1, 'label')
         self._teachers = ThreadPoolExecutor(len(desks), 'teach')
-        self._desks: SimpleQueue[Trainer] = SimpleQueue()
+        # The one that was used last has recorded what its lessons do, where a device records.
+        self._desks: LifoQueue[Trainer] = LifoQueue()
         for desk in desks:
             self._desks.put(desk)
         self._decoded: deque[T] = deque()

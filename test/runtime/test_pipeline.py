@@ -99,6 +99,15 @@ def test_several_are_taught_at_once_each_at_a_desk_of_its_own() -> None:
     let_go(*items[1:])
 
 
+def test_who_is_alone_stays_at_the_desk_that_has_done_such_work() -> None:
+    tutor, items = Tutor(2, 1), [Item('a'), Item('b')]
+    tutor.may_label.set()
+    for item in items:
+        tutor.put(item)
+        let_go(item)
+    assert tutor.trainers['b'] is tutor.trainers['a']
+
+
 def test_no_more_begin_than_there_are_desks_and_places_in_a_batch() -> None:
     tutor, items = Tutor(2, 1), [Item(name) for name in 'abcdef']
     tutor.put(*items)
