@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.model.groups import FULL, shapes_of
+from shadowtutor_ros.model.groups import FULL, Shapes, shapes_of
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.model.table import BadConfiguration, SHADOWTUTOR, UnknownArchitecture
 from shadowtutor_ros.tasks.table import SEGMENTATION, UnknownTask
@@ -80,42 +80,52 @@ def load_checkpoint(
     if not path.is_file():
         raise CheckpointError(f'{path}: no such student checkpoint')
     if path.suffix == '.safetensors':
-        stored, tensors = _read_safetensors(path)
-        if info is not None and info.class_names != stored.class_names:
-            raise CheckpointError(f'{path}: expected classes {info.class_names}, '
-                                  f'the file has {stored.class_names}')
-        info = stored
-    elif path.suffix in ('.pth', '.pt'):
-        if info is None:
-            raise CheckpointError(f'{path}: a {path.suffix} file carries no class names; '
-                                  'give the classes or convert it to .safetensors')
-        tensors = _read_pth(path)
-    else:
+        return _read_safetensors(path, info, device)
+    if path.suffix not in ('.pth', '.pt'):
         raise CheckpointError(
             f'{path}: expected .safetensors, .pth or .pt, got {path.suffix or "no suffix"}')
-    try:
-        student = Student(info, info.network(), device)
-    except (UnknownTask, UnknownArchitecture, BadConfiguration) as error:
-        raise CheckpointError(f'{path}: {error}') from error
-    _check_tensors(path, tensors, student)
-    student.load(tensors)
-    return student
+    if info is None:
+        raise CheckpointError(f'{path}: a {path.suffix} file carries no class names; '
+                              'give the classes or convert it to .safetensors')
+    student, tensors = _student(path, info, device), _read_pth(path)
+    _check_shapes(path, shapes_of(tensors), student)
+    return _filled(path, student, tensors)
 
 
-def _read_safetensors(path: Path) -> tuple[StudentInfo, dict[str, Tensor]]:
+def _read_safetensors(
+    path: Path, info: StudentInfo | None, device: str | torch.device,
+) -> Student:
     try:
         with safe_open(path, framework='pt') as file:
-            metadata = (file.metadata() or {}).get(_METADATA_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = _stored_info(path, (file.metadata() or {}).get(_METADATA_KEY))
+            if info is not None and info.class_names != stored.class_names:
+                raise CheckpointError(f'{path}: expected classes {info.class_names}, '
+                                      f'the file has {stored.class_names}')
+            student = _student(path, stored, device)
+            names = list(file.keys())
+            # Before anything is read: a sparse file of some kilobytes may be gigabytes long.
+            _check_shapes(path, {name: tuple(file.get_slice(name).get_shape())
+                                 for name in names}, student)
+            return _filled(path, student, {name: file.get_tensor(name) for name in names})
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'{path}: not a safetensors file: {error}') from error
+
+
+def _stored_info(path: Path, metadata: str | None) -> StudentInfo:
     if metadata is None:
         raise CheckpointError(f'{path}: no {_METADATA_KEY!r} metadata: not a student checkpoint')
     try:
-        info = info_from_text(metadata)
-    except (ValueError, KeyError, TypeError) as error:
+        return info_from_text(metadata)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f'{path}: bad {_METADATA_KEY!r} metadata: {error!r}') from error
-    return info, tensors
+
+
+def _student(path: Path, info: StudentInfo, device: str | torch.device) -> Student:
+    """Return a student with random weights."""
+    try:
+        return Student(info, info.network(), device)
+    except (UnknownTask, UnknownArchitecture, BadConfiguration) as error:
+        raise CheckpointError(f'{path}: {error}') from error
 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
@@ -143,8 +153,8 @@ def _own_name(key: str) -> str:
     return '.'.join([_AUTHORS_BLOCKS[block], own, *rest])
 
 
-def _check_tensors(path: Path, tensors: Mapping[str, Tensor], student: Student) -> None:
-    expected, actual = shapes_of(student.weights(FULL)), shapes_of(tensors)
+def _check_shapes(path: Path, actual: Shapes, student: Student) -> None:
+    expected = shapes_of(student.weights(FULL))
     if missing := expected.keys() - actual.keys():
         raise CheckpointError(f'{path}: {len(missing)} of {len(expected)} parameters are '
                               f'missing, for example {min(missing)!r}')
@@ -154,5 +164,12 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], student: Student) 
     for name, shape in expected.items():
         if actual[name] != shape:
             raise CheckpointError(f'{path}: {name}: expected shape {shape}, got {actual[name]}')
-        if not torch.isfinite(tensors[name]).all():
+
+
+def _filled(path: Path, student: Student, tensors: Mapping[str, Tensor]) -> Student:
+    """Return ``student`` with ``tensors``, whose shapes fit."""
+    for name, tensor in tensors.items():
+        if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
             raise CheckpointError(f'{path}: {name} holds values that are not finite')
+    student.load(tensors)
+    return student

@@ -61,13 +61,20 @@ def decode_picture(name: str, data: bytes) -> Pixels:
     return PICTURE_FORMATS[name].decode(data)
 
 
-def decode_image_file(data: bytes) -> Pixels:
+def decode_image_file(data: bytes, max_pixels: int) -> Pixels:
     """
     Return the BGR uint8 HxWx3 pixels of any image that OpenCV reads, as they are stored.
 
-    Raise BadHeader for damaged data, JPEGs as in ``decode_picture``.
+    Raise BadHeader for damaged data, JPEGs as in ``decode_picture``, and for a JPEG or PNG of
+    more than ``max_pixels``.
     """
-    return _jpeg(data) if format_of(data) == JPEG else _decode('image', data)
+    name = format_of(data)
+    if name is None or name == WEBP:
+        return _decode('image', data)
+    height, width = PICTURE_FORMATS[name].size(data)
+    if height * width > max_pixels:
+        raise BadHeader(f'expected at most {max_pixels} pixels, got {height}x{width}')
+    return decode_picture(name, data)
 
 
 def _png(data: bytes) -> Pixels:

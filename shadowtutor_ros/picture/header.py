@@ -27,7 +27,7 @@ _PROGRESSIVE = (0xC2, 0xCA)
 # In entropy-coded data 0xFF is followed by a zero, by filling or by the number of a restart.
 _END_OF_SCAN = re.compile(rb'\xff+(?=[^\x00\xd0-\xd7\xff])', re.DOTALL)
 
-_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _CHUNK = 12  # bytes of length, kind and checksum
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by a PNG's kind of colour
 _PART = 4 << 20  # bytes that are unpacked at a time
@@ -138,9 +138,9 @@ def check_png_pixels(data: bytes) -> None:
 
 def _read_png(data: bytes) -> tuple[tuple[int, int], list[bytes]]:
     """Return height and width and the parts of the packed pixels; raise BadHeader."""
-    if data[:8] != _PNG_SIGNATURE or data[8:16] != b'\0\0\0\x0dIHDR':
+    if data[:8] != PNG_SIGNATURE or data[8:16] != b'\0\0\0\x0dIHDR':
         raise _not('png', data, 'no signature and header')
-    at = len(_PNG_SIGNATURE)
+    at = len(PNG_SIGNATURE)
     packed: list[bytes] = []
     for _ in range(MAX_CHUNKS):
         length, kind = int.from_bytes(data[at:at + 4], 'big'), data[at + 4:at + 8]

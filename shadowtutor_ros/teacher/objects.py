@@ -65,6 +65,6 @@ class ObjectsFile:
             index, seconds = int(entry['frame']), float(entry['seconds'])
             boxes = np.array(entry['boxes'], np.float32).reshape(-1, 4)
             scores = np.array(entry['scores'], np.float32).reshape(len(boxes))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return
         self._boxes[index], self._scores[index], self._seconds[index] = boxes, scores, seconds
