@@ -36,12 +36,12 @@ setup(
     extras_require={'dashboard': ['nicegui>=3']},
     entry_points={
         'console_scripts': [
-            f'shadowtutor = {PACKAGE}.cli:main',
-            f'student_node = {PACKAGE}.nodes.student_node:main',
-            f'tutor_node = {PACKAGE}.nodes.tutor_node:main',
-            f'teacher_node = {PACKAGE}.nodes.teacher_node:main',
-            f'replay_node = {PACKAGE}.nodes.replay_node:main',
-            f'dashboard_node = {PACKAGE}.nodes.dashboard_node:main',
+            f'shadowtutor = {PACKAGE}.programs:shadowtutor',
+            f'student_node = {PACKAGE}.programs:student_node',
+            f'tutor_node = {PACKAGE}.programs:tutor_node',
+            f'teacher_node = {PACKAGE}.programs:teacher_node',
+            f'replay_node = {PACKAGE}.programs:replay_node',
+            f'dashboard_node = {PACKAGE}.programs:dashboard_node',
         ],
     },
 )

@@ -36,6 +36,9 @@ def node_arguments(name: str, machine: str) -> list[DeclareLaunchArgument]:
                                           f'empty: config/{name}.yaml of the package'),
         DeclareLaunchArgument('log_level', default_value='info',
                               description='debug, info, warn, error or fatal'),
+        DeclareLaunchArgument('dds_profile', default_value='',
+                              description='fastdds, fastdds-mtu, fastdds-large-data, none or a '
+                                          'file; empty: what the environment says, else fastdds'),
     ]
 
 
@@ -49,9 +52,6 @@ def managed_arguments(name: str, machine: str) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument('use_sim_time', default_value='',
                               description='Use the /clock topic: true or false; '
                                           'empty: what params_file says'),
-        DeclareLaunchArgument('dds_profile', default_value='',
-                              description='fastdds, fastdds-mtu, fastdds-large-data, none or a '
-                                          'file; empty: what the environment says, else fastdds'),
         DeclareLaunchArgument('use_respawn', default_value='false',
                               description='Start the node again when it ends'),
     ]
@@ -138,6 +138,7 @@ def make_node(
     context: LaunchContext, name: str, parameters: Mapping[str, Any], **more: Any,
 ) -> Node:
     """Return the node ``name``, whose ``parameters`` override params_file."""
+    profile = LaunchConfiguration('dds_profile').perform(context)
     overriding = [dict(parameters)] if parameters else []
     params_file = (LaunchConfiguration('params_file').perform(context)
                    or _installed('config', f'{name}.yaml'))
@@ -145,6 +146,7 @@ def make_node(
         package=_PACKAGE, executable=f'{name}_node', name=name, output='screen',
         namespace=LaunchConfiguration('namespace'),
         parameters=[params_file, *overriding],
+        additional_env=launch_environment(profile, os.environ),
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')], **more)
 
 
@@ -152,11 +154,9 @@ def make_managed_node(
     context: LaunchContext, name: str, parameters: Mapping[str, type], **more: Any,
 ) -> Node:
     """Return the node ``name``; ``parameters`` are the arguments that are parameters of it."""
-    profile = LaunchConfiguration('dds_profile').perform(context)
     return make_node(
         context, name, given(context, {**_MANAGED, **parameters}),
-        respawn=LaunchConfiguration('use_respawn'), respawn_delay=2.0,
-        additional_env=launch_environment(profile, os.environ), **more)
+        respawn=LaunchConfiguration('use_respawn'), respawn_delay=2.0, **more)
 
 
 def given(context: LaunchContext, parameters: Mapping[str, type]) -> dict[str, ParameterValue]:

@@ -18,7 +18,6 @@ from shadowtutor_ros.picture.header import BadHeader
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 DEFAULT_FPS = 25.0
-_MAX_PIXELS = 1 << 26  # of an image: beyond any camera
 
 _FASTEST = 240.0  # frames per second that are believed: above are clocks, as 1000 or 90000
 _TIMES = 100  # frames whose times are looked at
@@ -129,7 +128,7 @@ class ImageFolder:
 
 def _read_image(path: Path) -> Frame | VideoError:
     try:
-        return decode_image_file(path.read_bytes(), _MAX_PIXELS)
+        return decode_image_file(path.read_bytes())
     except (BadHeader, OSError) as error:
         return VideoError(f'{path}: not a readable image: {error}')
 

@@ -31,6 +31,7 @@ LAYERS = (
     ('demo', 'doctor', 'pretrain'),
     ('commands',),
     ('cli',),
+    ('programs',),
 )
 # The rooms of nodes/: a room imports itself and these, and no node.
 ROOMS = {'toolkit': (), 'link': ('toolkit', 'qos')}

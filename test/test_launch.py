@@ -135,9 +135,11 @@ def test_the_dds_profile_reaches_our_own_nodes(monkeypatch: pytest.MonkeyPatch) 
         found = started(monkeypatch, 'demo', source='0', **profile)
         added = {executable: variables for executable, _, variables in found}
         assert added == {'student_node': profile_environment(expected),
-                         'tutor_node': profile_environment(expected), 'replay_node': {}}
+                         'tutor_node': profile_environment(expected),
+                         'replay_node': profile_environment(expected)}
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', 'my.xml')
     assert started(monkeypatch, 'student')[0][2] == {}
+    assert started(monkeypatch, 'replay', source='0')[0][2] == {}
     assert started(monkeypatch, 'student', dds_profile='none')[0][2] == {
         'FASTRTPS_DEFAULT_PROFILES_FILE': ''}
 

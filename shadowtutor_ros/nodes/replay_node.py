@@ -16,7 +16,7 @@ from shadowtutor_msgs.srv import Pause, Seek, Step
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.toolkit.parameters import declare, Parameter, ParameterError
-from shadowtutor_ros.nodes.toolkit.spin import run, WorkingNode
+from shadowtutor_ros.nodes.toolkit.spin import report_dds, run, WorkingNode
 from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher, subscription
 from shadowtutor_ros.playback import Playback, PlaybackError
 from shadowtutor_ros.sources import open_source
@@ -81,6 +81,7 @@ class ReplayNode(WorkingNode):
             response, lambda now: self._playback.step(request.frames, now)))
         self.create_service(Seek, '~/seek', lambda request, response: self._ask(
             response, lambda now: self._playback.seek(request.seconds, now)))
+        report_dds(self)  # the shared memory that an image goes through is its sender's
         self._thread = threading.Thread(target=self._replay, name='replay')
         self._thread.start()
 

@@ -39,6 +39,7 @@ from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live, ParameterError
 from shadowtutor_ros.nodes.toolkit.placement import default_threads, parse_cpus, place_thread
+from shadowtutor_ros.nodes.toolkit.repeats import Repeats
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
@@ -46,6 +47,7 @@ from shadowtutor_ros.runtime.robot_state import KeptStudent, RobotState
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
+from shadowtutor_ros.schedule.stamp_gaps import StampGaps
 from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.tasks.table import UnknownTask
 from shadowtutor_ros.transfer.path import PathEstimate
@@ -85,6 +87,8 @@ class StudentNode(ManagedNode):
         self._diagnostics_publisher = publisher(
             self, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
         self._frames: Mailbox[Image | CompressedImage] = Mailbox()
+        self._gaps = StampGaps()
+        self._failure_log, self._loss_log = Repeats(), Repeats()
         self._rejected = 0
         self._detail = ''  # what is wrong with the last frame
         self._crowd = ''  # of tutors, if it is one
@@ -259,11 +263,15 @@ class StudentNode(ManagedNode):
         compressed = self._values['image_transport'] == 'compressed'
         self._camera = subscription(
             self, CompressedImage if compressed else Image,
-            compressed_topic(self, 'image') if compressed else 'image', self._frames.put,
+            compressed_topic(self, 'image') if compressed else 'image', self._on_image,
             qos.CAMERA)
         self._frames.reopen()
         self._worker = threading.Thread(target=self._work, args=(loop,), name='student')
         self._worker.start()
+
+    def _on_image(self, msg: Image | CompressedImage) -> None:
+        self._gaps.see(stamp_from_msg(msg.header.stamp))
+        self._frames.put(msg)
 
     def _change(self, values: dict[str, Any]) -> None:
         """Take other parameters; the worker uses them from the next frame on."""
@@ -311,7 +319,7 @@ class StudentNode(ManagedNode):
         if self._state is not None:
             self._state.keep(loop.student, loop.session_id, loop.version)
         if counters.failures > failures and counters.detail != detail:
-            self.get_logger().warning(f'key frame failed: {counters.detail}')
+            self._failure_log.warn(self, f'key frame failed: {counters.detail}')
         if loop.foreign and self._request is None and self._successor is None:
             loop.asking = True
             self._ask('student that it teaches')
@@ -345,6 +353,15 @@ class StudentNode(ManagedNode):
                 f'another node is named {self._name}, or was a moment ago: it has the same topics '
                 'and services; give every robot a namespace', throttle_duration_sec=60.0)
 
+    def _losses(self) -> str:
+        """Return what is to be said of images that do not arrive; empty for nothing."""
+        camera = self._camera
+        if (share := self._gaps.many) is None or camera is None:
+            return ''
+        self._loss_log.warn(self, text := f'{share} of the images on {camera.topic_name} do not '
+                            'arrive, as gaps in their stamps show: docs/dds.md')
+        return text
+
     def _publish_status(self) -> StudentStatus:
         loop, channel = self._loop, self._channel
         if loop is None:
@@ -354,9 +371,9 @@ class StudentNode(ManagedNode):
                                self._values['goal_timeout'])
             if self._is_tutor_gone():
                 status.link = StudentStatus.LINK_FAILED
-        details = [self._asking, self._detail, self._crowd, status.detail]
+        details = [self._asking, self._detail, self._crowd, status.detail, self._losses()]
         if self._is_tutor_gone():
-            details[-1] = f"the tutor {self._values['tutor']} is gone"
+            details[3] = f"the tutor {self._values['tutor']} is gone"
         if not self._active:
             status.state = StudentStatus.INACTIVE
             details = [self.phase, self.problem, *details]

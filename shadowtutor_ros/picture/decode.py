@@ -28,6 +28,7 @@ Pixels = NDArray[np.uint8]  # HxWx3, BGR
 # An orientation in EXIF would turn the pixels away from camera_info and label maps.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
+FILE_PIXELS = 1 << 26  # of an image file: beyond any camera
 _FILLING = 128  # in all channels: what libjpeg shows where data is missing
 _END_OF_IMAGE = b'\xff\xd9'
 
@@ -61,7 +62,7 @@ def decode_picture(name: str, data: bytes) -> Pixels:
     return PICTURE_FORMATS[name].decode(data)
 
 
-def decode_image_file(data: bytes, max_pixels: int) -> Pixels:
+def decode_image_file(data: bytes, max_pixels: int = FILE_PIXELS) -> Pixels:
     """
     Return the BGR uint8 HxWx3 pixels of any image that OpenCV reads, as they are stored.
 

@@ -257,3 +257,26 @@ def test_a_task_without_topics_is_named_at_the_start(
     finally:
         node.destroy_node()
         rclpy.shutdown()
+
+
+def test_images_that_do_not_arrive_are_said(camera: Camera, scene: Scene) -> None:
+    period = 40_000_000
+    for index in range(80):
+        if index % 5 < 2:  # the others get lost on the way
+            camera.stamp = index * period
+            camera.mask_of(image(scene.frames[0], 'bgr8'))
+    status = camera.collector.wait_for_status(lambda s: 'do not arrive' in s.detail, TIMEOUT)
+    assert status is not None
+    assert '60 % of the images on /image do not arrive' in status.detail
+    assert status.frames_dropped == 0
+
+
+def test_without_a_tutor_the_same_is_not_said_each_time(
+    camera: Camera, scene: Scene, capfd: pytest.CaptureFixture[str],
+) -> None:
+    def failed(times: int) -> bool:
+        return camera.collector.status is not None and camera.collector.status.failures >= times
+
+    while not failed(4):
+        camera.mask_of(image(scene.frames[0], 'bgr8'))
+    assert capfd.readouterr().err.count('key frame failed: no tutor') == 1

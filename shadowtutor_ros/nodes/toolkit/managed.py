@@ -8,6 +8,7 @@ import threading
 import traceback
 
 from lifecycle_msgs.srv import ChangeState
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -48,6 +49,7 @@ class ManagedNode(LifecycleNode):
         # and the transition events.
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._change_state_if_possible
+        self._answer_during_steps()
 
     @property
     def autostart(self) -> bool:
@@ -157,18 +159,35 @@ class ManagedNode(LifecycleNode):
         if leaves:
             self.on_failed()
 
+    def _answer_during_steps(self) -> None:
+        """Let what asks for the state, or sets parameters, not wait for a step that takes long."""
+        group = ReentrantCallbackGroup()
+        for service in (self._service_change_state, self._service_get_state,
+                        self._service_get_available_states,
+                        self._service_get_available_transitions,
+                        self._service_get_transition_graph):
+            service.callback_group = group
+            group.add_entity(service)
+
     def _change_state_if_possible(
         self, request: ChangeState.Request, response: ChangeState.Response,
     ) -> ChangeState.Response:
-        """Refuse what cannot be from the present state: rclpy's executor would end of it."""
-        try:
-            with self._steps:
+        """
+        Refuse at once what cannot be from the present state, or during a step.
+
+        rclpy's executor would end of the one, and who asks would wait for the other.
+        """
+        response.success = False
+        if self._steps.acquire(blocking=False):
+            try:
                 return self._change_state(request, response)
-        except RCLError:
-            wanted = request.transition.label or request.transition.id
-            self.get_logger().warning(f'transition {wanted} cannot be while {self.phase}')
-            response.success = False
-            return response
+            except RCLError:
+                pass
+            finally:
+                self._steps.release()
+        wanted = request.transition.label or request.transition.id
+        self.get_logger().warning(f'transition {wanted} cannot be while {self.phase}')
+        return response
 
     def _step(
         self, name: str, step: Callable[[], None], phase: str,

@@ -57,9 +57,9 @@ def declare(node: Node, parameters: Iterable[Parameter]) -> dict[str, Any]:
     """
     Declare all parameters and return their values by name.
 
-    A whole number will do for a text, as a camera's index, and for a number with a fraction: that is
-    what YAML makes of digits. Else rclpy checks types and ranges. Raise ParameterError for a value
-    outside the choices, and for a parameter given to the node that it does not have.
+    A whole number will do for a text, as a camera's index, and for a number with a fraction:
+    that is what YAML makes of digits. Else rclpy checks types and ranges. Raise ParameterError for
+    a value outside the choices, and for a parameter given to the node that it does not have.
     """
     values: dict[str, Any] = {}
     for parameter in parameters:

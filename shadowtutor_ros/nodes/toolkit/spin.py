@@ -55,7 +55,7 @@ def run(
     threads: int = 4,
 ) -> NoReturn:
     """
-    Spin ``make_node()`` until SIGINT or SIGTERM, then exit; start it first if it starts itself.
+    Spin ``make_node()`` until SIGINT or SIGTERM, then exit; meanwhile start it if it does itself.
 
     The exit status is 0, also of a node that is still starting; one that cannot start says why
     and exits with 1. One that starts itself and fails later starts again after a pause, and exits
@@ -79,6 +79,12 @@ def run(
                 status = 1
                 stopped.set()
 
+    def start() -> None:
+        if isinstance(node, ManagedNode) and node.autostart:
+            node.on_failed = start_again
+            node.start()
+        started.set()
+
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # unknown log level, malformed remapping
@@ -88,10 +94,7 @@ def run(
         _leave(0)
     try:
         node = make_node()
-        if isinstance(node, ManagedNode) and node.autostart:
-            node.on_failed = start_again
-            node.start()
-        started.set()
+        _spin_until(stopped, node, MultiThreadedExecutor(threads), start)
     except StartError:  # it has said why
         _end(node, 1)
     except _START_ERRORS as error:
@@ -99,8 +102,6 @@ def run(
         _end(node, 1)
     except KeyboardInterrupt:
         _end(node, 0)
-    assert node is not None
-    _spin_until(stopped, node, MultiThreadedExecutor(threads))
     _end(node, status)
 
 
@@ -156,12 +157,18 @@ def _listen(stopped: threading.Event, started: threading.Event) -> None:
 
 def _spin_until(
     stopped: threading.Event, node: WorkingNode | ManagedNode, executor: Executor,
+    start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Spin in a thread until ``stopped``, whatever callbacks raise; then stop the node."""
+    """
+    Spin in a thread until ``stopped``, whatever callbacks raise; then stop the node.
+
+    Meanwhile ``start`` is called; what it raises ends the spinning.
+    """
     executor.add_node(node)
+    ended = threading.Event()
 
     def spin() -> None:
-        while not stopped.is_set():
+        while not (stopped.is_set() or ended.is_set()):
             try:
                 executor.spin()
                 return
@@ -171,12 +178,15 @@ def _spin_until(
 
     spinning = threading.Thread(target=spin, name='executor')
     spinning.start()
-    stopped.wait()
     try:
-        node.stop()
-        time.sleep(_LAST_WORDS)
-    except Exception:
-        node.get_logger().error(traceback.format_exc())
+        start()
+        stopped.wait()
+        try:
+            node.stop()
+            time.sleep(_LAST_WORDS)
+        except Exception:
+            node.get_logger().error(traceback.format_exc())
     finally:
+        ended.set()
         executor.shutdown()
         spinning.join()

@@ -4,10 +4,16 @@
 from collections.abc import Callable, Iterator
 import queue
 import threading
+from typing import Any
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 import pytest
+from rcl_interfaces.srv import ListParameters
 import rclpy
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.task import Future
 
 from shadowtutor_ros.nodes.toolkit.managed import (
     ACTIVE,
@@ -17,6 +23,9 @@ from shadowtutor_ros.nodes.toolkit.managed import (
     StartError,
     UNCONFIGURED,
 )
+from shadowtutor_ros.nodes.toolkit.spin import _spin_until
+
+TIMEOUT = 60.0
 
 pytestmark = pytest.mark.ros
 
@@ -189,3 +198,70 @@ def test_nobody_is_told_of_a_failure_after_the_end(node: Fragile) -> None:
     node.fail(RuntimeError('too late'))
     node.stop()
     assert not told.is_set()
+
+
+@pytest.mark.parametrize('step', ['configure', 'activate'])
+@pytest.mark.parametrize('asked', [True, False], ids=['by a manager', 'by itself'])
+def test_a_step_that_takes_long_keeps_nobody_waiting(
+    node: Fragile, step: str, asked: bool,
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def take_long() -> None:
+        began.set()
+        assert go_on.wait(TIMEOUT)
+
+    setattr(node, step, take_long)
+    stopped, ready = threading.Event(), threading.Event()
+
+    def start() -> None:
+        if not asked:
+            node.start()
+        ready.set()
+
+    spinning = threading.Thread(
+        target=_spin_until, args=(stopped, node, MultiThreadedExecutor(4), start))
+    other = rclpy.create_node('manager')
+    executor = SingleThreadedExecutor()
+    executor.add_node(other)
+
+    def ask(type_: type, name: str, **request: object) -> Future:
+        client = other.create_client(type_, f'/fragile/{name}')
+        assert client.wait_for_service(TIMEOUT)
+        return client.call_async(type_.Request(**request))
+
+    def answer(future: Future) -> Any:
+        executor.spin_until_future_complete(future, TIMEOUT)
+        assert future.done()
+        return future.result()
+
+    def transition(name: str) -> Transition:
+        return Transition(id=getattr(Transition, f'TRANSITION_{name}'))
+
+    try:
+        spinning.start()
+        wanted = None
+        if asked:
+            if step == 'activate':
+                assert answer(ask(ChangeState, 'change_state',
+                                  transition=transition('CONFIGURE'))).success
+            wanted = ask(ChangeState, 'change_state', transition=transition(step.upper()))
+        assert began.wait(TIMEOUT)
+        assert answer(ask(GetState, 'get_state')).current_state.label == {
+            'configure': 'configuring', 'activate': 'activating'}[step]
+        assert answer(ask(ListParameters, 'list_parameters')).result.names
+        assert not answer(ask(ChangeState, 'change_state', transition=transition(
+            'UNCONFIGURED_SHUTDOWN'))).success
+        go_on.set()
+        if wanted is not None:
+            assert answer(wanted).success
+        else:
+            assert ready.wait(TIMEOUT)
+        assert answer(ask(GetState, 'get_state')).current_state.label == (
+            INACTIVE if asked and step == 'configure' else ACTIVE)
+    finally:
+        go_on.set()
+        stopped.set()
+        spinning.join()
+        executor.shutdown()
+        other.destroy_node()

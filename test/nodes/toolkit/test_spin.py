@@ -156,3 +156,45 @@ def test_a_node_that_cannot_start_says_so_under_its_name() -> None:
         capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert '[red.left]: ValueError: no camera' in done.stderr
+
+
+EARLY = """
+import os, signal, sys, time
+from shadowtutor_ros.nodes.toolkit import spin
+from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
+from shadowtutor_ros.nodes.toolkit.spin import WorkingNode
+
+def interrupt(place):
+    if place == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+class Early(ManagedNode):
+    def __init__(self):
+        super().__init__('early')
+        self.declare_parameter('autostart', True)
+        interrupt('make')
+
+    def configure(self):
+        interrupt('configure')
+
+    def activate(self):
+        interrupt('activate')
+
+init = spin.rclpy.init
+
+def rclpy_init(*args, **more):
+    interrupt('init')
+    init(*args, **more)
+
+spin.rclpy.init = rclpy_init
+spin.run(Early, [])
+"""
+
+
+@pytest.mark.usefixtures('domain_id')
+@pytest.mark.parametrize('place', ['init', 'make', 'configure', 'activate'])
+def test_an_interrupt_during_the_start_ends_quietly(place: str) -> None:
+    run = subprocess.run([sys.executable, '-c', EARLY, place], capture_output=True, text=True,
+                         timeout=50, check=False)
+    assert (run.returncode, run.stderr) == (0, '')
