@@ -32,6 +32,8 @@ PIP = {
     'server.md': {'torchvision', 'detectron2'},
     'viewers.md': {'nicegui'},
 }
+# Comes with torch for CUDA; without it nothing is missing but speed.
+WITH_TORCH = {'triton'}
 # What nicegui itself is made of.
 WITH_NICEGUI = {'fastapi', 'starlette', 'uvicorn'}
 # Used where they are installed; docs/robot.md names the package.
@@ -60,7 +62,7 @@ def depends(package: Path) -> set[str]:
 
 
 def test_every_import_is_a_dependency_that_is_declared_or_documented() -> None:
-    known = depends(ROOT) | set(OPTIONAL) | WITH_NICEGUI | set().union(*PIP.values())
+    known = depends(ROOT) | set(OPTIONAL) | WITH_NICEGUI | WITH_TORCH | set().union(*PIP.values())
     missing = {module for module in third_party() if KEYS.get(module, module) not in known}
     assert not missing
 

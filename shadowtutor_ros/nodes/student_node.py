@@ -25,7 +25,7 @@ from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
 from shadowtutor_ros.nodes.common_parameters import path_named
-from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
+from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
@@ -33,7 +33,12 @@ from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceCh
 from shadowtutor_ros.nodes.link.presence import TutorPresence
 from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
-from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
+from shadowtutor_ros.nodes.student_parameters import (
+    limits_of,
+    PIECES,
+    settings_of,
+    STUDENT_PARAMETERS,
+)
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
@@ -44,9 +49,9 @@ from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.robot_state import KeptStudent, RobotState
-from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
-from shadowtutor_ros.schedule.link_policy import LinkLimits, LinkPolicy
-from shadowtutor_ros.schedule.scheduler import LIVE, Scheduler, ScheduleSettings
+from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
+from shadowtutor_ros.schedule.link_policy import LinkPolicy
+from shadowtutor_ros.schedule.scheduler import Scheduler
 from shadowtutor_ros.schedule.stamp_gaps import StampGaps
 from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.tasks.table import UnknownTask
@@ -72,7 +77,7 @@ class StudentNode(ManagedNode):
     def __init__(self) -> None:
         super().__init__('student')
         p = self._values = declare(self, STUDENT_PARAMETERS)
-        self._settings = _settings_of(p)
+        self._settings = settings_of(p)
         self._changed = False
         self._name = self.get_fully_qualified_name()
         self._stream_id = p['stream_id'] or socket.gethostname() + self._name
@@ -83,7 +88,7 @@ class StudentNode(ManagedNode):
         self._answers = {task: topics(self) for task, topics in ANSWER_TOPICS.items()}
         self._labels = LabelInfoTopics(self)
         self._status_publisher = publisher(self, StudentStatus, '~/status', qos.STATE)
-        self._diagnostics = StudentDiagnostics(self._name, _limits_of(p))
+        self._diagnostics = StudentDiagnostics(self._name, limits_of(p))
         self._diagnostics_publisher = publisher(
             self, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
         self._frames: Mailbox[Image | CompressedImage] = Mailbox()
@@ -275,8 +280,8 @@ class StudentNode(ManagedNode):
 
     def _change(self, values: dict[str, Any]) -> None:
         """Take other parameters; the worker uses them from the next frame on."""
-        settings = _settings_of(values)
-        self._diagnostics.limits = _limits_of(values)
+        settings = settings_of(values)
+        self._diagnostics.limits = limits_of(values)
         if settings != self._settings:
             self._settings = settings
             self._changed = True
@@ -382,21 +387,6 @@ class StudentNode(ManagedNode):
         status.frames_dropped, status.frames_rejected = self._frames.dropped, self._rejected
         self._status_publisher.publish(status)
         return status
-
-
-def _settings_of(
-    p: dict[str, Any],
-) -> tuple[ScheduleSettings, KeyFrameSettings, LinkLimits | None]:
-    """Return what the loop is told; raise ValueError for values that contradict each other."""
-    schedule = ScheduleSettings(
-        p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
-    key_frames = KeyFrameSettings(p['key_frame_format'], p['key_frame_quality'])
-    limits = LinkLimits(p['goal_timeout'], key_frames.quality, p['min_stride'], p['max_stride'])
-    return schedule, key_frames, limits if p['adaptive'] and p['policy'] == LIVE else None
-
-
-def _limits_of(p: dict[str, Any]) -> DiagnosticLimits:
-    return DiagnosticLimits(p['warn_metric'], p['warn_staleness'], p['error_failures'])
 
 
 def main(args: list[str] | None = None) -> Any:
