@@ -20,8 +20,8 @@ _WHAT = 19  # letters, as 'teacher torchvision'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.epilog = ('Changes nothing. Source what the nodes will have, then run it on both '
-                     'machines. Exit status 1 if there is a problem, else 0.')
+    parser.epilog = ('Changes nothing, unless it is told to clear shared memory. Source what the nodes '
+                     'will have, then run it on both machines. Exit status 1 if there is a problem, else 0.')
     parser.add_argument('--role', choices=ROLES, default=BOTH,
                         help='of this machine: a robot needs no teacher, a server no camera '
                              '(default %(default)s)')
@@ -32,11 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--graph', type=positive, metavar='SECONDS',
                         help='look at the running nodes, too; unless the role is server it '
                              'listens to the cameras, which costs their bandwidth')
+    parser.add_argument('--clear-shared-memory', action='store_true',
+                        help='remove what killed processes of Fast DDS have left of it, and end')
     parser.add_argument('--json', action='store_true', help='print JSON')
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; return 1 if one is a problem."""
+    if arguments.clear_shared_memory:
+        from shadowtutor_ros.doctor.shared_memory import clear
+        segments, size = clear()
+        print(f'{segments} segments of killed processes removed, {size / 2**20:.1f} MiB')
+        return 0
     from shadowtutor_ros.doctor.examination import examine
 
     colour = sys.stdout.isatty() and 'NO_COLOR' not in os.environ

@@ -17,6 +17,8 @@ from shadowtutor_ros.doctor import (
     machine,
     network,
     ros,
+    security,
+    shared_memory,
     teacher,
 )
 from shadowtutor_ros.doctor.finding import Finding, guarded, ROBOT, SERVER, SKIPPED
@@ -80,6 +82,8 @@ def _network(role: str, rmw: str, environment: Mapping[str, str]) -> Iterator[Fi
     profile = active_profile(rmw, environment)
     yield from guarded(dds.PROFILE, partial(dds.judge_profile, profile))
     yield from guarded(dds.VERSION, partial(dds.version, rmw, environment))
+    yield from guarded(shared_memory.SHARED_MEMORY, shared_memory.shared_memory)
+    yield from guarded(security.SECURITY, partial(security.security, rmw, environment))
     yield from guarded(network.INTERFACES, partial(network.interfaces, role))
     yield from guarded(network.MULTICAST, partial(
         network.multicast, discovery.needs_multicast(rmw, environment), role))
