@@ -20,8 +20,9 @@ _WHAT = 19  # letters, as 'teacher torchvision'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.epilog = ('Changes nothing, unless it is told to clear shared memory. Source what the nodes '
-                     'will have, then run it on both machines. Exit status 1 if there is a problem, else 0.')
+    parser.epilog = ('Changes nothing, unless it is told to clear shared memory. Source what the '
+                     'nodes will have, then run it on both machines. Exit status 1 if there is a '
+                     'problem, else 0.')
     parser.add_argument('--role', choices=ROLES, default=BOTH,
                         help='of this machine: a robot needs no teacher, a server no camera '
                              '(default %(default)s)')
