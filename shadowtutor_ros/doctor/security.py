@@ -45,6 +45,7 @@ def judge_security(built: bool | None, environment: Mapping[str, str]) -> Findin
         return Finding(PROBLEM, SECURITY, f'ROS_SECURITY_KEYSTORE={keystore}: expected a folder '
                        'with enclaves', 'ros2 security create_keystore ...   # docs/security.md')
     if (strategy := environment.get('ROS_SECURITY_STRATEGY', '')) != 'Enforce':
-        return Finding(WARNING, SECURITY, f'ROS_SECURITY_STRATEGY={strategy}: a node whose '
-                       'enclave is missing starts unsecured', 'export ROS_SECURITY_STRATEGY=Enforce')
+        return Finding(
+            WARNING, SECURITY, f'ROS_SECURITY_STRATEGY={strategy}: a node whose enclave is '
+            'missing starts unsecured', 'export ROS_SECURITY_STRATEGY=Enforce')
     return Finding(OK, SECURITY, f'Enforce, {keystore}')
