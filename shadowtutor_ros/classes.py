@@ -79,7 +79,11 @@ class ClassSet:
             _require(path, 'a class', entry, ('name', 'colour'))
             if entry['name'] in names:
                 raise ClassSetError(f"{path}: class {entry['name']!r} stands there twice")
-            for name in entry.get('coco', ()):
+            known = entry.get('coco', [])
+            if not isinstance(known, list):
+                raise ClassSetError(f"{path}: {entry['name']}: coco: expected a list, got "
+                                    f'{type(known).__name__}')
+            for name in known:
                 if name not in COCO_NAMES:
                     raise ClassSetError(
                         f"{path}: {entry['name']}: expected COCO class names, got {name!r}")

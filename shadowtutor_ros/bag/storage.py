@@ -145,7 +145,8 @@ class Bag:
         try:
             yield reader
         finally:
-            reader.close()
+            with self._damage():
+                reader.close()
 
     @contextmanager
     def _damage(self, part: Path) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+import math
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def load_setting(name: str) -> Setting:
         raise SettingError(f'{name}: {error}') from error
     try:
         return _parse(path, data)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SettingError(f'{path}: {error}') from error
 
 
@@ -182,6 +183,7 @@ def _weights(preset: WeightSettings, values: dict[str, Any]) -> WeightSettings:
 
 
 def _number(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
+            0 <= value < math.inf):
         raise ValueError(f'{key}: expected a number of 0 or more, got {value!r}')
     return float(value)

@@ -24,6 +24,8 @@ from shadowtutor_ros.teacher.protocol import Labelling
 
 Mask = NDArray[np.uint8]
 
+_FARTHEST = 1e6  # pixels: what is farther away is no corner of an object
+
 
 class CocoError(ShadowTutorError):
     """Annotations cannot be read, contradict themselves, or do not fit their pictures."""
@@ -68,7 +70,7 @@ class CocoPicture:
         for instance in sorted(self.instances, key=lambda each: (not each.crowd, -each.area)):
             try:
                 mask = decode(instance.segmentation, self.size)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, OverflowError) as error:
                 raise CocoError(
                     f'{self.path}: annotation {instance.number}: {error!r}') from error
             if mask.any():
@@ -101,13 +103,15 @@ def read_coco(images: Path, annotations: Path, classes: ClassSet) -> Footage:
             CocoPicture(images / entry['file_name'], (int(entry['height']), int(entry['width'])),
                         instances[entry['id']], classes.background)
             for entry in data['images']]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        missing = [picture.path for picture in pictures if not picture.path.is_file()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
+            RecursionError) as error:
         raise CocoError(
             f'{annotations}: expected annotations in COCO format: {error!r}') from error
     if not any(picture.instances for picture in pictures):
         raise CocoError(f'{annotations}: expected objects of {", ".join(classes.names[:-1])}, '
                         f'there are none in {len(pictures)} pictures')
-    if missing := [picture.path for picture in pictures if not picture.path.is_file()]:
+    if missing:
         raise CocoError(f'{annotations}: {len(missing)} of {len(pictures)} pictures are missing, '
                         f'for example {missing[0]}')
     return Footage(annotations.stem, pictures)
@@ -117,7 +121,7 @@ def decode(segmentation: Any, size: tuple[int, int]) -> Mask:
     """
     Return the HxW mask, 0 or 1, of COCO polygons, run lengths or packed run lengths.
 
-    Raise ValueError, TypeError or KeyError for anything else.
+    Raise ValueError, TypeError, KeyError or OverflowError for anything else.
     """
     if isinstance(segmentation, Mapping):
         if tuple(segmentation['size']) != size:
@@ -127,6 +131,10 @@ def decode(segmentation: Any, size: tuple[int, int]) -> Mask:
     mask = np.zeros(size, np.uint8)
     for polygon in segmentation:
         points = np.asarray(polygon, np.float64).reshape(-1, 2)
+        if not (np.abs(points) < _FARTHEST).all():  # NaN is not, either
+            raise ValueError(f'expected points within {_FARTHEST:g} pixels')
+        if not len(points):
+            raise ValueError('expected a polygon, got no points')
         cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1)
     return mask
 
@@ -140,10 +148,9 @@ def _class_ids(categories: Sequence[Mapping[str, Any]], classes: ClassSet) -> di
 
 def _from_runs(counts: Sequence[int], size: tuple[int, int]) -> Mask:
     """Return the mask whose columns, one below the other, are runs of zeros and ones in turn."""
-    runs = np.asarray(counts, np.int64)
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != size[0] * size[1]:
-        raise ValueError(f'expected run lengths of {size[0] * size[1]} pixels together, '
-                         f'got {runs.sum()}')
+    runs, pixels = np.asarray(counts, np.int64), size[0] * size[1]
+    if runs.ndim != 1 or not ((runs >= 0) & (runs <= pixels)).all() or runs.sum() != pixels:
+        raise ValueError(f'expected run lengths of {pixels} pixels together, got {runs.sum()}')
     values = (np.arange(len(runs)) % 2).astype(np.uint8)
     return np.ascontiguousarray(np.repeat(values, runs).reshape(size[1], size[0]).T)
 

@@ -9,6 +9,8 @@ import struct
 from typing import Any
 import zipfile
 
+import yaml
+
 _NUMBERS = (0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x10000, 0x1000000, 0x10000000, 0x40000000,
             0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff)
 _LARGE = (0, 1, 1 << 31, 1 << 32, 1 << 40, 1 << 62, (1 << 64) - 1)
@@ -87,6 +89,14 @@ def mutate_json(random: Random, data: bytes) -> bytes:
     for _ in range(random.randint(1, 3)):
         value = _odd_somewhere(random, value)
     return json.dumps(value).encode()
+
+
+def mutate_yaml(random: Random, data: bytes) -> bytes:
+    """Return YAML with some of its values odd, gone or twice, or damaged as text."""
+    if random.random() < 0.5:
+        return mutate_text(random, data)
+    value = _odd_somewhere(random, yaml.safe_load(data))
+    return yaml.safe_dump(value, allow_unicode=random.random() < 0.5).encode()
 
 
 def _odd_somewhere(random: Random, value: Any) -> Any:

@@ -18,7 +18,7 @@ import zlib
 
 from bag.recording import compressed, image, record
 import cv2
-from fuzz.mutation import mutate, mutate_json, mutate_member, mutate_text
+from fuzz.mutation import mutate, mutate_json, mutate_member, mutate_text, mutate_yaml
 from fuzz.watch import Target
 import h5py
 import numpy as np
@@ -219,9 +219,9 @@ class Files:
         classes, settings = (
             [path.read_bytes() for path in sorted((config_folder() / name).glob('*.yaml'))]
             for name in ('classes', 'evaluation'))
-        yield self._target('classes', 'a.yaml', ClassSet.load, classes[-1:], mutate_text, share=2)
+        yield self._target('classes', 'a.yaml', ClassSet.load, classes[-1:], mutate_yaml, share=2)
         yield self._target('setting', 'a.yaml', lambda path: load_setting(str(path)), settings,
-                           mutate_text, share=2)
+                           mutate_yaml, share=2)
         cv2.imwrite(str(self._good / 'a.png'), self._frames[0])
         polygon = [[1, 1, 9, 1, 9, 9, 1, 9]]
         runs = {'size': list(SIZE), 'counts': [100, 50, SIZE[0] * SIZE[1] - 150]}
@@ -292,7 +292,7 @@ class Files:
             data = (bag / f'{suffix}.{suffix}').read_bytes()
             yield self._target(f'{suffix} bag', f'a.{suffix}', _play, [data], megabytes=200)
         target = self._target('bag metadata', 'metadata.yaml', lambda path: _play(path.parent),
-                              [(self._good / 'mcap' / 'metadata.yaml').read_bytes()], mutate_text)
+                              [(self._good / 'mcap' / 'metadata.yaml').read_bytes()], mutate_yaml)
         shutil.copy(self._good / 'mcap' / 'mcap.mcap', self._folder / 'bag metadata')
         yield target
 

@@ -119,7 +119,10 @@ def test_annotations_that_are_no_good(
         read_coco(tmp_path, write(data), classes)
 
 
-@pytest.mark.parametrize('text', ['{', '[]', '{"images": 3}'])
+@pytest.mark.parametrize('text', [
+    '{', '[]', '{"images": 3}', 50_000 * '[', '\xff',
+    '{"categories": [], "annotations": [], "images": [{"id": 1, "file_name": "", '
+    '"height": Infinity, "width": 1}]}'])
 def test_a_file_that_is_no_annotations(
     write: Callable[[Any], Path], tmp_path: Path, classes: ClassSet, text: str,
 ) -> None:
@@ -130,7 +133,10 @@ def test_a_file_that_is_no_annotations(
 @pytest.mark.parametrize('segmentation', [
     {'size': [6, 9], 'counts': RUNS}, {'size': list(SIZE), 'counts': [1, 2]},
     {'size': list(SIZE), 'counts': [-1, 49]}, {'size': list(SIZE), 'counts': 'é'},
-    {'size': list(SIZE), 'counts': 'P'}, {'counts': RUNS}, [[1, 2, 3]], 5])
+    {'size': list(SIZE), 'counts': 'P'}, {'counts': RUNS}, [[1, 2, 3]], 5,
+    {'size': list(SIZE), 'counts': 4 * [1 << 62] + [48]},  # 2^64 and 48: 48 in 64 bits
+    {'size': list(SIZE), 'counts': [10**400, 48]}, [[0, 0, 1e308, 0, 0, 5]],
+    [[0, 0, float('nan'), 0, 0, 5]], [[0, 0, 1 << 31, 0, 0, 5]], {'size': 5, 'counts': RUNS}])
 def test_a_segmentation_that_is_no_good_is_named(
     data: Any, write: Callable[[Any], Path], tmp_path: Path, classes: ClassSet, segmentation: Any,
 ) -> None:
