@@ -334,3 +334,18 @@ def test_a_comparison_that_fails_leaves_the_stream_its_own_student(
     with pytest.raises(RuntimeError, match='size'):
         robot.go(range(5))
     assert_same_weights(before, stream._state.on_host(FULL))
+
+
+def test_a_stream_that_ends_leaves_its_student_and_is_no_ones_neighbour_any_more(
+    trip: Callable[..., Trip],
+) -> None:
+    robot = trip()
+    robot.go(range(5))
+    tutor = robot.tutor
+    stream = tutor._streams['a']
+    assert not stream._library._past
+    tutor._turns.max_streams, tutor._turns._idle_timeout = 1, 0.0
+    tutor.admit('b')
+    assert tutor.streams == ('b',)
+    assert stream._library._past.keys() == {f'a@{stream.key_frames}'}
+    assert not stream._library._newest

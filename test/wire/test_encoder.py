@@ -120,6 +120,17 @@ def test_a_whole_update_leaves_nothing_to_make_up_for() -> None:
             == _shortest(fresh, _learnt(3), 2).weights)
 
 
+def test_another_student_owes_nothing_of_what_the_one_before_left_out() -> None:
+    encoder, fresh = Encoder(WeightSettings()), Encoder(WeightSettings())
+    encoder.keep(0, WEIGHTS)
+    running = _send(encoder, _learnt(1), 1, 0).decoded
+    fresh.keep(1, running)
+    owed = _shortest(encoder, _learnt(2), 1).weights
+    encoder.begin_anew()
+    assert (_shortest(encoder, _learnt(2), 1).weights
+            == _shortest(fresh, _learnt(2), 1).weights != owed)
+
+
 def test_drafts_that_are_not_sent_leave_nothing_behind() -> None:
     encoder = Encoder(WeightSettings())
     encoder.keep(0, WEIGHTS)
