@@ -67,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
             setting.checkpoint if arguments.checkpoint is None else arguments.checkpoint, classes,
             arguments.seed, device),
         teachers(arguments, classes, str(device), len(clips) > 1), arguments.out,
-        _tutor_parameters(arguments, len(clips)) if arguments.ros else None))
+        _tutor_parameters(arguments, len(clips)) if arguments.ros else None,
+        arguments.checkpoint, arguments.seed))
     print('\n' + write_report(results))
     for clip in clips:
         warn(clip.damage)

@@ -35,6 +35,7 @@ class Evaluation:
 
     ``teacher_of(clip)`` gives the labels, ``first_of(setting)`` the student that runs begin with.
     ``nodes`` are the tutor node's parameters for runs over ROS, None for runs in one process.
+    ``checkpoint`` and ``seed`` are what those students are, for the report; None: the settings'.
     """
 
     clips: Sequence[Clip]
@@ -44,6 +45,8 @@ class Evaluation:
     teacher_of: Callable[[Clip], Teacher]
     out: Path
     nodes: Mapping[str, object] | None = None
+    checkpoint: str | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,17 @@ def test_pictures_and_one_page(done: Path) -> None:
         assert f'<h2>Table {number}:' in page
 
 
+def test_the_report_begins_in_plain_words(done: Path) -> None:
+    assert accuracy(done).keys() >= {'wild', 'ours', 'partial-1'}
+    text = (done / 'report.md').read_text()
+    miou = videos_of(done)['video']['ours']['miou']
+    for sentence in ('on 1 video, each run once.', '100 % is that teacher, not the truth.',
+                     'random weights (seed 0).', f'ours: mIoU {miou:.1f} %, ',
+                     'wild is the first student alone'):
+        assert sentence in text
+        assert sentence in (done / 'report.html').read_text()
+
+
 def test_the_same_again_to_the_last_digit(scene: Scene, done: Path, tmp_path: Path) -> None:
     assert cli.main(command(scene, tmp_path)) == 0
     assert accuracy(tmp_path) == accuracy(done)

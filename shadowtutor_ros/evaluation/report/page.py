@@ -33,6 +33,7 @@ _PAGE = """<!doctype html>
   dt { font-weight: 600 }
 </style>
 <h1>{{ title }}</h1>
+<ul>{% for sentence in said %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <dl>{% for name, value in facts %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
 {% for table in tables %}
 <h2>{{ table.title }}</h2>
@@ -64,10 +65,10 @@ class Picture:
 
 
 def write_page(
-    path: Path, title: str, facts: Sequence[tuple[str, str]], tables: Sequence[Table],
-    pictures: Sequence[Picture],
+    path: Path, title: str, said: Sequence[str], facts: Sequence[tuple[str, str]],
+    tables: Sequence[Table], pictures: Sequence[Picture],
 ) -> None:
-    """Write the page with its pictures inside."""
+    """Write the page, its sentences on top and its pictures inside."""
     template = jinja2.Environment(autoescape=True).from_string(_PAGE)
     replace_file(path, template.render(
-        title=title, facts=facts, tables=tables, pictures=pictures).encode())
+        title=title, said=said, facts=facts, tables=tables, pictures=pictures).encode())

@@ -17,6 +17,7 @@ from shadowtutor_ros.evaluation.bounds import Limits, Measured
 from shadowtutor_ros.evaluation.evaluate import Results
 from shadowtutor_ros.evaluation.report import figures
 from shadowtutor_ros.evaluation.report.page import Picture, write_page
+from shadowtutor_ros.evaluation.report.plainly import plainly
 from shadowtutor_ros.evaluation.report.tables import make_tables
 from shadowtutor_ros.evaluation.setting import DISTILL, NAIVE, Setting
 from shadowtutor_ros.evaluation.summary import RunSummary
@@ -31,11 +32,12 @@ def write_report(results: Results) -> str:
     """Write all files into the evaluation's folder and return the tables as Markdown."""
     out = results.evaluation.out
     tables = make_tables(results.summaries, results.evaluation.settings)
-    facts = _facts(results)
+    facts, said = _facts(results), plainly(results)
     markdown = '\n\n'.join(table.markdown() for table in tables) + '\n'
     head = '\n'.join(f'- {name}: {value}' for name, value in facts)
-    replace_file(out / 'report.md', f'# {_TITLE}\n\n{head}\n\n{markdown}'.encode())
-    write_page(out / 'report.html', _TITLE, facts, tables, _pictures(results))
+    replace_file(out / 'report.md', '\n\n'.join(
+        (f'# {_TITLE}', ' '.join(said), head, markdown)).encode())
+    write_page(out / 'report.html', _TITLE, said, facts, tables, _pictures(results))
     return markdown
 
 
@@ -70,7 +72,9 @@ def _pictures(results: Results) -> list[Picture]:
         figures.plot_class_iou(per_class, video, results.summaries[video])
         pictures += [
             Picture(strip, f'{video}: frames, the teacher, and every setting with its mIoU'),
-            Picture(over_time, f'{video}: mIoU over time, with the mean over all frames'),
+            Picture(over_time, f'{video}: mIoU over time, with the mean over all frames. A dip is '
+                    'a cut or something new: the student is wrong until the next key frame has '
+                    'been answered, max_stride frames later at most'),
             Picture(per_class, f'{video}: IoU per class, mean over the frames that have it')]
         throughput = out / f'throughput_{stem}.png'
         if (caption := _throughput(throughput, results, video, settings)) is not None:
