@@ -33,7 +33,7 @@ from shadowtutor_ros.monitor.words import Level, student_state, tutor_state
 from shadowtutor_ros.nodes import qos
 
 CAMERA = 'camera/image_raw'
-PATIENCE = 60.0  # seconds for anything at all
+PATIENCE = 240.0  # seconds for anything at all
 MOMENTS = 3.0  # seconds after an update within which the tutor is killed
 
 
