@@ -145,7 +145,7 @@ class Bag:
         try:
             yield reader
         finally:
-            with self._damage():
+            with self._damage(part):
                 reader.close()
 
     @contextmanager
