@@ -88,11 +88,22 @@ class VideoWriter:
                            cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
         good = video.grab()
         video.release()
-        if not good or frames != self._count:
+        if not good or frames != self._count or not _is_whole(self._part):
             raise VideoError(f'{self.path.name}: cannot be written: {max(0, frames)} of '
                              f'{self._count} frames are in it; is the disk full?')
         if abs(fps / self._fps - 1) > _CLOSE:
             _scale_time(self._part, self._fps / fps)
+
+
+def _is_whole(path: Path) -> bool:
+    """Say whether an MPEG-4 file's boxes end where it ends."""
+    size, at = path.stat().st_size, 0
+    with path.open('rb') as file:
+        while at + 8 <= size:
+            file.seek(at)
+            length, _, long = struct.unpack('>I4sQ', file.read(16).ljust(16, b'\0'))
+            at += max(8, long if length == 1 else length)
+    return at == size
 
 
 def _scale_time(path: Path, factor: float) -> None:

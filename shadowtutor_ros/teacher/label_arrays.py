@@ -69,13 +69,13 @@ def open_hdf5(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
             raise TeacherError(f'{path}: expected chunks of at most {MAX_CHUNK} bytes, got {size}')
 
     def read(index: int) -> LabelMap:
-        with _named(path, 'readable HDF5 data'):
+        with _named(f'{path}: label map {index}', 'readable HDF5 data'):
             return np.asarray(stored[index], np.uint8)
     return len(stored), read
 
 
 def _check(path: Path, shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> None:
-    if shape is None or len(shape) != 3 or dtype != np.uint8 or not shape[1] * shape[2]:
+    if shape is None or len(shape) != 3 or dtype != np.uint8 or not all(shape):
         raise _no_array(path, f'{dtype} {shape}')
     if shape[1] * shape[2] > MAX_PIXELS:
         raise TeacherError(f'{path}: expected label maps of at most {MAX_PIXELS} pixels, '
@@ -87,11 +87,11 @@ def _no_array(path: Path, found: str) -> TeacherError:
 
 
 @contextmanager
-def _named(path: Path, expected: str) -> Iterator[None]:
+def _named(what: object, expected: str) -> Iterator[None]:
     """Name the file: damaged data make the libraries raise anything."""
     try:
         yield
     except TeacherError:
         raise
     except Exception as error:
-        raise TeacherError(f'{path}: not {expected}: {error}') from error
+        raise TeacherError(f'{what}: not {expected}: {error or type(error).__name__}') from error
