@@ -219,7 +219,7 @@ class Files:
         classes, settings = (
             [path.read_bytes() for path in sorted((config_folder() / name).glob('*.yaml'))]
             for name in ('classes', 'evaluation'))
-        yield self._target('classes', 'a.yaml', ClassSet.load, classes[-1:], mutate_yaml, share=2)
+        yield self._target('classes', 'a.yaml', ClassSet.load, classes[-1:], mutate_yaml)
         yield self._target('setting', 'a.yaml', lambda path: load_setting(str(path)), settings,
                            mutate_yaml, share=2)
         cv2.imwrite(str(self._good / 'a.png'), self._frames[0])
