@@ -137,9 +137,12 @@ class LabelCache:
 
     def _holds(self, index: int, size: tuple[int, int]) -> bool:
         """Say whether frame ``index`` of ``size`` (H, W) is labelled, and well."""
-        if not self.has(index):
-            return False
         path = self._picture(index)
+        if not path.is_file():
+            return False
+        if self._objects.boxes(index) is None:
+            _LOG.warning('%s is made again: its objects are missing', path)
+            return False
         try:
             class_ids = read_label_map(path)
         except (TeacherError, OSError) as error:

@@ -122,7 +122,9 @@ def test_a_damaged_label_is_made_again_with_a_word(
     assert record.getMessage().startswith(f'{path} is made again: ')
 
 
-def test_objects_that_are_no_text_count_as_missing(scene: Scene, classes: ClassSet) -> None:
+def test_objects_that_are_no_text_count_as_missing(
+    scene: Scene, classes: ClassSet, caplog: pytest.LogCaptureFixture,
+) -> None:
     teacher = Counting(scene, classes)
     label_clip(Clip(scene.video, 2), teacher, classes)
     path, = cache_folder().rglob('objects.jsonl')
@@ -130,6 +132,8 @@ def test_objects_that_are_no_text_count_as_missing(scene: Scene, classes: ClassS
     path.write_bytes(b'\xff\xfe' + first + b'\n' + second + b'\n')
     label_clip(Clip(scene.video, 2), teacher, classes)
     assert teacher.calls == 3
+    record, = caplog.records
+    assert record.getMessage().endswith('000000.png is made again: its objects are missing')
 
 
 def test_a_cache_on_a_full_disk_is_named_and_goes_on_later(
