@@ -121,10 +121,6 @@ class LabelCache:
             labelling = teacher.label(frame, stamp)
             self.add(index, labelling, time.perf_counter() - started)
 
-    def has(self, index: int) -> bool:
-        """Say whether frame ``index`` is labelled."""
-        return self._picture(index).is_file() and self._objects.boxes(index) is not None
-
     def add(self, index: int, labelling: Labelling, seconds: float) -> None:
         """Keep the labels of frame ``index``, which took the teacher ``seconds``."""
         make_folder(self.folder)
