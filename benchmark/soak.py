@@ -142,9 +142,7 @@ def _watch(
         for name, process in processes.items():
             process.check()
             usages[name].append(usage_of(process.pid, seconds))
-        for collector, updates in zip(collectors, learnt):
-            while collector.next_mask(0) is not None:
-                pass
+        for collector, updates in zip(collectors, learnt):  # masks are best effort: it gets none
             updates.append(collector.status.updates_applied if collector.status else 0)
         print(f'{seconds:6.0f} s  ' + '  '.join(
             f'{name} {each[-1].memory_mb:.0f} MB' for name, each in usages.items())
