@@ -115,6 +115,7 @@ class Trainer:
         reports: list[Variables] = []
         practise = (self._practice(algorithm, Example(frame, labelling), memory)
                     if settings.practice != NONE and limit > 1 else None)
+        self._algorithm = algorithm
         try:
             for report in _run(algorithm, limit, self._late, practise):
                 reports.append(report)
@@ -125,7 +126,6 @@ class Trainer:
             if last.broken:
                 state.forget()
             state.was_good_enough |= last.best_metric >= settings.threshold
-        self._algorithm = algorithm
         return Lesson(group, reports[0].metric, last.best_metric, int(last.steps))
 
     def _practice(
