@@ -242,6 +242,7 @@ class Tutor:
         opened = self._store.open(stream_id)
         with self._lock:
             if stream_id not in self._turns.streams:  # it lost its place meanwhile
+                opened.retire()
                 return opened
             return self._streams.setdefault(stream_id, opened)
 

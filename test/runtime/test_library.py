@@ -349,3 +349,26 @@ def test_a_stream_that_ends_leaves_its_student_and_is_no_ones_neighbour_any_more
     assert tutor.streams == ('b',)
     assert stream._library._past.keys() == {f'a@{stream.key_frames}'}
     assert not stream._library._newest
+
+
+def test_a_stream_that_lost_its_place_while_it_was_opened_is_no_ones_neighbour(
+    trip: Callable[..., Trip], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    robot = trip(folder='state')
+    robot.go(range(5))
+    robot.tutor.close()
+    tutor = trip(folder='state', stream_id='b').tutor
+    tutor._turns.max_streams, tutor._turns._idle_timeout = 1, 0.0
+    open_it, opened = tutor._store.open, []
+
+    def slowly(stream_id: str) -> Any:
+        opened.append(open_it(stream_id))
+        tutor.admit('c')
+        return opened[-1]
+
+    monkeypatch.setattr(tutor._store, 'open', slowly)
+    update = tutor.first_student('a')
+    assert update.version == robot.loop.version
+    assert tutor.streams == ('c',)
+    assert not opened[0]._library._newest
+    tutor.close()
