@@ -70,11 +70,11 @@ def _tile(
 
 
 @triton.jit
-def _surest(v, padded: tl.constexpr):
-    """Return the first of the largest in each row."""
+def _surest(v, classes, padded: tl.constexpr):
+    """Return the first of the largest in each row, the last class where none is a number."""
     most = tl.max(v, 1)
-    classes = tl.arange(0, padded)[None, :]
-    return tl.min(tl.where(v == most[:, None], classes, padded - 1), 1).to(tl.uint8)
+    each = tl.arange(0, padded)[None, :]
+    return tl.min(tl.where(v == most[:, None], each, classes - 1), 1).to(tl.uint8)
 
 
 @triton.jit
@@ -97,7 +97,7 @@ def _answer(
                                        along_x, padded)
                          + 0.25 * _tile(logits, y, x, height, width, known, along_c, along_y,
                                         along_x, padded))
-            tl.store(answer + (2 * i + a) * 2 * width + 2 * j + b, _surest(v, padded),
+            tl.store(answer + (2 * i + a) * 2 * width + 2 * j + b, _surest(v, classes, padded),
                      mask=inside)
 
 

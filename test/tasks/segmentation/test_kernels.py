@@ -52,6 +52,16 @@ def test_answers(
     assert torch.equal(answer.long(), expected)
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), float('-inf')])
+def test_answers_to_what_is_no_number_are_classes(
+    triton_kernels: ModuleType, value: float,
+) -> None:
+    """Half precision ends at 65504: a student may say so of a frame, and its mask is used."""
+    logits = scene(9, 4, 6)[0]
+    logits[..., 1:3, 2:4] = value
+    assert triton_kernels.answer_of(logits).max() < 9
+
+
 @SIZES
 def test_counts(
     triton_kernels: ModuleType, monkeypatch: pytest.MonkeyPatch, classes: int, height: int,
