@@ -46,10 +46,11 @@ class Pipeline(Generic[T]):
     ``batch`` key frames, which the teacher labels together, are decoded and labelled at the same
     time, and as many more may be labelled or taught as there are desks: who waits longer is not
     bound to his turn yet. On a CPU all who work share torch's threads.
+
+    It knows the stages of what is under way alone: who offers them can be let go of without it.
     """
 
-    def __init__(self, stages: Stages[T], desks: Sequence[Trainer], batch: int) -> None:
-        self._stages = stages
+    def __init__(self, desks: Sequence[Trainer], batch: int) -> None:
         self._batch = batch
         self._most = len(desks) + batch
         self._on_cpu = desks[0].student.device.type == 'cpu'
@@ -65,59 +66,59 @@ class Pipeline(Generic[T]):
         self._under_way = self._unlabelled = 0
         self._lock = threading.Lock()
 
-    def pull(self) -> None:
+    def pull(self, stages: Stages[T]) -> None:
         """Let key frames begin that wait, as many as there is room for."""
         while True:
             with self._lock:
                 if self._under_way == self._most or self._unlabelled == self._batch:
                     return
-                job = self._stages.take()
+                job = stages.take()
                 if job is None:
                     return
                 self._under_way += 1
                 self._unlabelled += 1
-            self._decoders.submit(self._decode, job)
+            self._decoders.submit(self._decode, stages, job)
 
-    def _decode(self, job: T) -> None:
-        if not self._stages.decode(job):
+    def _decode(self, stages: Stages[T], job: T) -> None:
+        if not stages.decode(job):
             with self._lock:
                 self._unlabelled -= 1
-            self._end(job)
+            self._end(stages, job)
             return
         with self._lock:
             self._decoded.append(job)
-        self._labellers.submit(self._label)
+        self._labellers.submit(self._label, stages)
 
-    def _label(self) -> None:
+    def _label(self, stages: Stages[T]) -> None:
         with self._lock:
             jobs = [self._decoded.popleft() for _ in range(min(self._batch, len(self._decoded)))]
         if not jobs:  # they were labelled with others
             return
         with self._part_of_threads():
-            labelled = self._stages.label(jobs)
+            labelled = stages.label(jobs)
         with self._lock:
             self._unlabelled -= len(jobs)
         for job in jobs:
             if job in labelled:
-                self._teachers.submit(self._teach, job)
+                self._teachers.submit(self._teach, stages, job)
             else:
-                self._end(job)
-        self.pull()
+                self._end(stages, job)
+        self.pull(stages)
 
-    def _teach(self, job: T) -> None:
+    def _teach(self, stages: Stages[T], job: T) -> None:
         desk = self._desks.get()
         try:
             with self._part_of_threads(), desk.apart():
-                self._stages.teach(job, desk)
+                stages.teach(job, desk)
         finally:
             self._desks.put(desk)
-            self._end(job)
+            self._end(stages, job)
 
-    def _end(self, job: T) -> None:
+    def _end(self, stages: Stages[T], job: T) -> None:
         with self._lock:
             self._under_way -= 1
-        self._stages.done(job)
-        self.pull()
+        stages.done(job)
+        self.pull(stages)
 
     @contextmanager
     def _part_of_threads(self) -> Iterator[None]:

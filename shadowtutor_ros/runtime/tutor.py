@@ -124,8 +124,7 @@ class Tutor:
         self._turns: Turns[Job] = Turns(self.max_streams, settings.idle_timeout)
         self._load = Load(len(self._trainers))
         self._lock = threading.Lock()  # of turns, streams and load; never held for long
-        self._pipeline = Pipeline(
-            Stages(self._take, self._decode, self._label, self._teach, self._done),
+        self._pipeline: Pipeline[Job] = Pipeline(
             self._trainers, _BATCH_OF_A_GPU if device.type == 'cuda' else 1)
         self._show_thread = ThreadPoolExecutor(1, 'show')
         self._places_to_show = threading.Semaphore(_LOOKED_AT)
@@ -187,7 +186,8 @@ class Tutor:
             older.future.set_exception(Superseded(
                 f'key frame {older.key_frame.sequence} of {stream_id!r}: '
                 'a newer one came before its turn'))
-        self._pipeline.pull()
+        self._pipeline.pull(
+            Stages(self._take, self._decode, self._label, self._teach, self._done))
         return job.future
 
     def distill(

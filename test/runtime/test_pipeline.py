@@ -44,9 +44,7 @@ class Tutor:
         self.desks = [
             Trainer(Student.random(StudentInfo(('cat', 'background')), 0), DistillSettings.plain())
             for _ in range(desks)]
-        self.pipeline = Pipeline(
-            Stages(self.take, lambda item: item.decodes, self.label, self.teach, self.done),
-            self.desks, batch)
+        self.pipeline: Pipeline[Item] = Pipeline(self.desks, batch)
 
     def take(self) -> Item | None:
         return self.waiting.pop(0) if self.waiting else None
@@ -67,7 +65,11 @@ class Tutor:
 
     def put(self, *items: Item) -> None:
         self.waiting += items
-        self.pipeline.pull()
+        self.pull()
+
+    def pull(self) -> None:
+        self.pipeline.pull(Stages(
+            self.take, lambda item: item.decodes, self.label, self.teach, self.done))
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +118,7 @@ def test_no_more_begin_than_there_are_desks_and_places_in_a_batch() -> None:
     for item in items[:2]:
         assert item.at_desk.wait(TIMEOUT)
     tutor.pipeline._labellers.submit(lambda: None).result(TIMEOUT)
-    tutor.pipeline.pull()
+    tutor.pull()
     assert [item.name for item in tutor.waiting] == ['d', 'e', 'f']
     let_go(*items)
 

@@ -270,6 +270,23 @@ def test_a_failed_lesson_keeps_nothing(
         gc.enable()
 
 
+def test_a_tutor_that_nobody_needs_is_gone_without_a_gc(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    """It has the memory of a device, and an evaluation makes many."""
+    tutor = Tutor(LabelsTeacher(scene.label_maps, classes, scene.fps), Student.random(info, 0),
+                  TutorSettings(DISTILL, lessons_at_once=1))
+    gone = threading.Event()
+    weakref.finalize(tutor, gone.set)
+    gc.disable()
+    try:
+        tutor.distill(key_frame(scene))
+        del tutor
+        assert gone.wait(30)
+    finally:
+        gc.enable()
+
+
 def test_a_picture_that_cannot_be_made_costs_nobody_anything(
     tutor: Tutor, scene: Scene, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
