@@ -58,29 +58,32 @@ class _Answering:
 
 class AnswerGraph:
     """
-    ``answer_to``, a function of a uint8 HxWx3 image on a CUDA device, recorded and replayed.
+    A function of a uint8 HxWx3 image on a CUDA device, recorded and replayed.
 
-    The recording reads the weights where they lie: new ones that are copied in place are used
-    from the next frame on. An image of another size is recorded anew. The only wait for the
-    device is the one for the answer. Where recording fails, ``answer_to`` runs as it is.
+    It is the same one at every call, and is not kept: a student's would keep the student, with
+    memory of the device. The recording reads the weights where they lie: new ones that are copied
+    in place are used from the next frame on. An image of another size is recorded anew. The only
+    wait for the device is the one for the answer. Where recording fails, the function runs as it
+    is.
     """
 
-    def __init__(self, answer_to: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        self._answer_to = answer_to
+    def __init__(self, device: torch.device) -> None:
         self._device = device
         self._recorder = Recorder(device)
         self._shape: tuple[int, ...] = ()
         self._answering: _Answering | None = None
 
-    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
+    def __call__(
+        self, answer_to: Callable[[Tensor], Tensor], frame: NDArray[np.uint8],
+    ) -> NDArray[Any]:
         """Return the answer to an HxWx3 frame."""
         with torch.cuda.device(self._device):
             if frame.shape != self._shape:
-                self._shape, self._answering = frame.shape, self._record(frame.shape)
+                self._answering = self._record(answer_to, frame.shape)
+                self._shape = frame.shape
             answering = self._answering
             if answering is None:
-                plain: NDArray[Any] = self._answer_to(
-                    upload(frame, self._device)).cpu().numpy()
+                plain: NDArray[Any] = answer_to(upload(frame, self._device)).cpu().numpy()
                 return plain
             # Straight from pinned memory to where it is read.
             answering.frame.copy_(
@@ -94,7 +97,9 @@ class AnswerGraph:
             answer: NDArray[Any] = here.numpy()
             return answer
 
-    def _record(self, shape: tuple[int, ...]) -> _Answering | None:
+    def _record(
+        self, answer_to: Callable[[Tensor], Tensor], shape: tuple[int, ...],
+    ) -> _Answering | None:
         frame = torch.zeros(shape, dtype=torch.uint8, device=self._device)
-        recording = self._recorder.record(lambda: self._answer_to(frame))
+        recording = self._recorder.record(lambda: answer_to(frame))
         return None if recording is None else _Answering(frame, recording)

@@ -124,8 +124,7 @@ class Student:
     @precision.setter
     def precision(self, precision: torch.dtype) -> None:
         self._precision = precision
-        self._graph = (
-            AnswerGraph(self._answer_to, self.device) if self.device.type == 'cuda' else None)
+        self._graph = AnswerGraph(self.device) if self.device.type == 'cuda' else None
 
     def weights(self, group: str) -> dict[str, Tensor]:
         """Return the live (detached, not copied) tensors of ``group`` by name."""
@@ -169,7 +168,7 @@ class Student:
         """Return the HxW uint8 class ids of a BGR uint8 HxWx3 frame."""
         if self._graph is not None:
             self.check(frame)
-            return self._graph(frame)
+            return self._graph(self._answer_to, frame)
         mask: Mask = self._answer_to(self.pixels(frame)).cpu().contiguous().numpy()
         return mask
 

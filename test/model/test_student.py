@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import gc
 from typing import Any
+import weakref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +117,21 @@ def test_clone_is_independent() -> None:
     assert _same(clone, before)
     clone.load(Student.random(INFO, 1).weights(FULL))
     assert _same(student, before)
+
+
+def test_a_student_that_nobody_needs_is_gone_without_a_gc() -> None:
+    """On a GPU, too, whose memory it has: there its answers are recorded."""
+    student = Student.random(StudentInfo(('cat', 'background')), 0)
+    student.device = torch.device('cuda')
+    student.precision = torch.float32
+    assert student._graph is not None
+    gone = weakref.ref(student)
+    gc.disable()
+    try:
+        del student
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_layout_hash_is_stable_over_releases() -> None:
