@@ -24,12 +24,22 @@ dining table|toilet|tv|laptop|mouse|remote|keyboard|cell phone|microwave|oven|to
 refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush
 """.strip().replace('\n', '|').split('|'))
 
-MAX_CLASSES = 255  # 255 itself means unlabelled in a mask
+UNLABELLED = 255  # in a label map: a pixel of no known class, as Pascal VOC has it
+MAX_CLASSES = UNLABELLED
 MAX_NAME = 128  # bytes of UTF-8: what messages hold
 
 
 class ClassSetError(ShadowTutorError):
     """A class set's file is unreadable or contradicts itself."""
+
+
+def largest_id(label_map: Any) -> int:
+    """
+    Return the largest class id of an uint8 label map, of NumPy or torch; -1: all is UNLABELLED.
+
+    The map must have a pixel.
+    """
+    return int((label_map + 1).max()) - 1  # UNLABELLED becomes 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowtutor_ros.classes import largest_id, UNLABELLED
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.pixels import class_ids_of, compressed_to_bgr, image_to_bgr
 
@@ -32,9 +33,14 @@ def label_map_of(message: Any) -> NDArray[np.uint8]:
 def check_label_map(
     label_map: NDArray[np.uint8], frame: NDArray[np.uint8], class_count: int,
 ) -> None:
-    """Raise BadImage unless ``label_map`` is uint8, of the frame's size, of ids < class_count."""
+    """
+    Raise BadImage unless ``label_map`` is uint8, of the frame's size, of known class ids.
+
+    These are below ``class_count``, or UNLABELLED.
+    """
     if label_map.shape != frame.shape[:2] or label_map.dtype != np.uint8:
         raise BadImage(f"expected uint8 of the frame's size {frame.shape[:2]}, "
                        f'got {label_map.dtype} {label_map.shape}')
-    if label_map.max() >= class_count:
-        raise BadImage(f'expected class ids 0 to {class_count - 1}, got {label_map.max()}')
+    if (largest := largest_id(label_map)) >= class_count:
+        raise BadImage(f'expected class ids 0 to {class_count - 1}, got {largest} '
+                       f'({UNLABELLED} is no label)')

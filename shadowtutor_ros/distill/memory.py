@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowtutor_ros.classes import largest_id
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.snapshot import array_from, BadSnapshot, number_from, Snapshot
 from shadowtutor_ros.teacher.protocol import Labelling
@@ -43,7 +44,7 @@ class Example:
         """Return the example that was ``packed``; raise BadSnapshot."""
         frame, labels = (_decoded(snapshot, prefix + name, flags) for name, flags in (
             ('frame', cv2.IMREAD_COLOR), ('labels', cv2.IMREAD_UNCHANGED)))
-        if labels.shape != frame.shape[:2] or labels.max() >= classes:
+        if labels.shape != frame.shape[:2] or largest_id(labels) >= classes:
             raise BadSnapshot(f'{prefix}labels: expected {frame.shape[:2]} and ids below '
                               f'{classes}, got {labels.shape} up to {labels.max()}')
         boxes, scores = (array_from(snapshot, prefix + name, np.float32)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.classes import ClassSet, largest_id, UNLABELLED
 from shadowtutor_ros.file_names import visible_files
 from shadowtutor_ros.picture.header import BadHeader
 from shadowtutor_ros.picture.label_map import decode_label_png
@@ -38,9 +38,9 @@ class LabelsTeacher:
     Label maps of a video, found by the frame's stamp: map number round(stamp * fps).
 
     ``path`` is a folder of PNGs (one channel or palette, in the natural order of their names), an
-    ``.npz`` or an ``.h5``/``.hdf5`` with an array ``labels`` NxHxW; values are ids of ``classes``.
-    Boxes are those of the folder's ``objects.jsonl`` where it has them, else drawn around
-    connected regions.
+    ``.npz`` or an ``.h5``/``.hdf5`` with an array ``labels`` NxHxW; values are ids of ``classes``,
+    or UNLABELLED. Boxes are those of the folder's ``objects.jsonl`` where it has them, else drawn
+    around connected regions.
     """
 
     name = 'labels'
@@ -72,9 +72,12 @@ class LabelsTeacher:
     def read(self, index: int) -> Labelling:
         """Return map number ``index``; raise TeacherError when it has unknown ids."""
         class_ids = self._read(index)
-        if class_ids.max() > self._classes.background:
-            raise TeacherError(f'{self._path}: label map {index}: expected class ids 0 to '
-                               f'{self._classes.background}, got {class_ids.max()}')
+        largest = largest_id(class_ids)
+        if not 0 <= largest <= self._classes.background:
+            raise TeacherError(
+                f'{self._path}: label map {index}: expected class ids 0 to '
+                f'{self._classes.background}, got {largest if largest >= 0 else "none"} '
+                f'({UNLABELLED} is no label)')
         if (known := self._objects.boxes(index)) is not None:
             return Labelling(class_ids, known, self._objects.scores(index))
         boxes = _object_boxes(class_ids, self._classes.background)
@@ -108,7 +111,7 @@ def _object_boxes(class_ids: LabelMap, background: int) -> NDArray[np.float32]:
     """Return a box x1, y1, x2, y2 around each connected region of an object class."""
     boxes = []
     for class_id in np.unique(class_ids):
-        if class_id != background:
+        if class_id not in (background, UNLABELLED):
             region = (class_ids == class_id).astype(np.uint8)
             _, _, stats, _ = cv2.connectedComponentsWithStats(region)
             boxes += [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:].tolist()]

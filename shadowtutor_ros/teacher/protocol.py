@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable, TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.classes import ClassSet, largest_id
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.frame import Frame
 
@@ -90,8 +90,8 @@ class Labelling:
 
     @cached_property
     def largest_id(self) -> int:
-        """The largest id in the label map, -1 if that has no pixels; asked where it lies."""
-        return int(self.label_map.max()) if 0 not in self.label_map.shape else -1
+        """The largest class id in the label map, -1 if it has none; asked where it lies."""
+        return largest_id(self.label_map) if 0 not in self.label_map.shape else -1
 
     def class_ids_on(self, device: str | torch.device) -> Tensor:
         """Return the HxW uint8 label map on ``device``; where it lies there, it is no copy."""

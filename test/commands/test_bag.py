@@ -3,6 +3,7 @@ import argparse
 from pathlib import Path
 
 from bag.recording import image, record
+import cv2
 import numpy as np
 import pytest
 from scene import Scene
@@ -99,3 +100,18 @@ def test_of_two_cameras_a_topic_is_made_and_exported(tmp_path: Path, scene: Scen
     np.testing.assert_array_equal(list(BagSource(str(tmp_path / 'bag'))), scene.frames[3:6])
     assert run('export', both, tmp_path / 'out', '--topic', '/front') == 0
     np.testing.assert_array_equal(list(ImageFolder(str(tmp_path / 'out'))), scene.frames[:3])
+
+
+def test_labels_with_255_go_into_a_bag_and_are_not_painted(
+    tmp_path: Path, scene: Scene, classes: ClassSet,
+) -> None:
+    labels = tmp_path / 'labels'
+    labels.mkdir()
+    for index in range(2):
+        label = scene.labels[index].copy()
+        label[:20] = 255
+        cv2.imwrite(str(labels / f'{index}.png'), label)
+    assert run('make', scene.video, tmp_path / 'bag', '--labels', labels, '--frames', 2) == 0
+    assert run('export', tmp_path / 'bag', tmp_path / 'out') == 0
+    for picture, frame in zip(ImageFolder(str(tmp_path / 'out')), scene.frames):
+        np.testing.assert_array_equal(picture[:20], frame[:20])

@@ -200,3 +200,22 @@ def test_unreadable_labels_are_named(  # type: ignore[no-untyped-def]
     with pytest.raises(TeacherError, match=message) as error:
         LabelsTeacher(tmp_path / name, classes, 25.0)
     assert name in str(error.value)
+
+
+@pytest.mark.parametrize('mode', [None, 'P'], ids=['grey', 'palette'])
+def test_255_is_no_label(tmp_path: Path, classes: ClassSet, mode: str | None) -> None:
+    """As the borders of Pascal VOC's objects, and no object of its own."""
+    label = np.full((20, 30), 8, np.uint8)
+    label[5:15, 5:25] = 255
+    label[7:13, 7:23] = 2
+    (tmp_path / '0.png').write_bytes(png(label, mode))
+    (tmp_path / '1.png').write_bytes(png(np.full((20, 30), 255, np.uint8), mode))
+    (tmp_path / '2.png').write_bytes(png(np.where(label == 2, 9, label).astype('u1'), mode))
+    teacher = LabelsTeacher(tmp_path, classes, 25.0)
+    labelling = teacher.read(0)
+    np.testing.assert_array_equal(labelling.class_ids, label)
+    assert labelling.boxes.tolist() == [[7, 7, 23, 13]]
+    for index, found in ((1, 'none'), (2, '9')):
+        with pytest.raises(TeacherError, match=(
+                rf'label map {index}: expected class ids 0 to 8, got {found} \(255 is no label')):
+            teacher.read(index)

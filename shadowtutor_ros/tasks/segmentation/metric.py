@@ -15,7 +15,8 @@ def class_iou(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     """
     Return the IoU of every class, NaN where neither map has the class.
 
-    Both maps hold integer class ids below ``classes`` and have one shape; raise ValueError
+    Both maps hold integer class ids below ``classes`` and have one shape. What is above, as
+    UNLABELLED, is no class: not looked at in the label, wrong in the prediction. Raise ValueError
     when the shapes differ.
     """
     if prediction.shape != label.shape:
@@ -26,10 +27,15 @@ def class_iou(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
             prediction.contiguous(), label.contiguous(), classes)
         both, ours, theirs = counts.double().unbind()
         return both / (ours + theirs - both)
-    pairs = label.flatten().long() * classes + prediction.flatten().long()
-    confusion = _counts(pairs, classes * classes).view(classes, classes)
+    label, prediction = label.flatten().long(), prediction.flatten().long()
+    unknown = label >= classes  # counted as one class more
+    label = label.masked_fill(unknown, classes)
+    prediction = prediction.clamp(max=classes).masked_fill(unknown, classes)
+    width = classes + 1
+    pairs = label * width + prediction
+    confusion = _counts(pairs, width * width).view(width, width)[:classes]
     hits = confusion.diagonal().double()
-    return hits / (confusion.sum(0) + confusion.sum(1) - hits)
+    return hits / (confusion[:, :classes].sum(0) + confusion.sum(1) - hits)
 
 
 def mean_iou(prediction: Tensor, label: Tensor, classes: int) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+from shadowtutor_ros.classes import UNLABELLED
 from shadowtutor_ros.tasks.protocol import BadLabelling, Emphasis, EVEN
 from shadowtutor_ros.tasks.segmentation.loss import DistillationLoss, pixel_weights
 from shadowtutor_ros.tasks.segmentation.mask import mask_from_logits
@@ -20,7 +21,11 @@ from shadowtutor_ros.teacher.protocol import Labelling
 
 @dataclass(frozen=True)
 class LabelMap:
-    """The HxW int64 ``class_ids`` of a frame, and the Nx4 ``boxes`` that weigh more."""
+    """
+    The HxW int64 ``class_ids`` of a frame, and the Nx4 ``boxes`` that weigh more.
+
+    What is UNLABELLED has no loss; the rest weighs as much more.
+    """
 
     class_ids: Tensor
     classes: int
@@ -32,7 +37,10 @@ class LabelMap:
         """Made when the first step asks: a student that is good enough takes none."""
         weights = pixel_weights(self.class_ids.shape, self.boxes, self.emphasis.object_weight,
                                 self.emphasis.box_margin, self.class_ids.device)
-        return DistillationLoss(self.class_ids, weights)
+        unknown = self.class_ids == UNLABELLED
+        share = (~unknown).sum().clamp(min=1) / unknown.numel()
+        return DistillationLoss(self.class_ids.masked_fill(unknown, 0),
+                                weights.masked_fill(unknown, 0.0) / share)
 
 
 class Segmentation:
@@ -58,6 +66,7 @@ class Segmentation:
 
     def refill(self, target: LabelMap, other: LabelMap) -> None:
         """Copy label and weights of ``other`` into ``target``."""
+        target.class_ids.copy_(other.class_ids)
         target.loss.copy_(other.loss)
 
     def loss(self, output: Tensor, target: LabelMap) -> Tensor:

@@ -31,7 +31,11 @@ def answer_of(logits: Tensor) -> Tensor:
 
 
 def counts_of(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
-    """Return 3xC int32: pixels of a class in both contiguous maps, in the first, in the second."""
+    """
+    Return 3xC int32: pixels of a class in both contiguous maps, in the first, in the second.
+
+    Where ``label`` has no class, an id of C or more, nothing is counted.
+    """
     counts = torch.zeros(3, triton.next_power_of_2(classes + 1), dtype=torch.int32,
                          device=label.device)
     _count[(triton.cdiv(label.numel(), _PIXELS),)](
@@ -107,8 +111,10 @@ def _count(prediction, label, counts, pixels, classes, bins: tl.constexpr, block
     inside = place < pixels
     ours = tl.load(prediction + place, mask=inside, other=0).to(tl.int32)
     theirs = tl.load(label + place, mask=inside, other=0).to(tl.int32)
-    # What does not count goes into a bin of its own.
-    ours, theirs = tl.where(inside, ours, classes), tl.where(inside, theirs, classes)
+    # What does not count goes into a bin of its own, as does what is no class.
+    counted = inside & (theirs < classes)
+    ours = tl.where(counted, tl.minimum(ours, classes), classes)
+    theirs = tl.where(counted, theirs, classes)
     each = tl.arange(0, bins)
     tl.atomic_add(counts + each, tl.histogram(tl.where(ours == theirs, ours, classes), bins))
     tl.atomic_add(counts + bins + each, tl.histogram(ours, bins))

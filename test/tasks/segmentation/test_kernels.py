@@ -70,6 +70,8 @@ def test_counts(
     _, label, _ = scene(classes, height, width)
     prediction = label.clone()
     prediction[0] = 0
+    label[-1, -1] = 255  # no label
+    prediction[-1, 0] = 254  # no class
     expected = class_iou(prediction, label, classes)
     monkeypatch.setattr('shadowtutor_ros.tasks.segmentation.metric.kernels_on',
                         lambda device: triton_kernels)
