@@ -33,9 +33,9 @@ def class_iou(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     prediction = prediction.clamp(max=classes).masked_fill(unknown, classes)
     width = classes + 1
     pairs = label * width + prediction
-    confusion = _counts(pairs, width * width).view(width, width)[:classes]
+    confusion = _counts(pairs, width * width).view(width, width)
     hits = confusion.diagonal().double()
-    return hits / (confusion[:, :classes].sum(0) + confusion.sum(1) - hits)
+    return (hits / (confusion.sum(0) + confusion.sum(1) - hits))[:classes]
 
 
 def mean_iou(prediction: Tensor, label: Tensor, classes: int) -> float:
