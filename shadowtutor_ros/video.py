@@ -49,7 +49,7 @@ class Damage:
 
     def remark(self, text: str) -> None:
         """Note what else is not as it should be."""
-        self._remark = text
+        self._remark = '; '.join(filter(None, (self._remark, text)))
 
     def __str__(self) -> str:
         count = len(self.frames)

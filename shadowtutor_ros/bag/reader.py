@@ -38,6 +38,9 @@ class BagSource:
         self._bag = Bag(Path(source).expanduser())
         self._topic = camera_topic(self._bag, topic)
         self.topic = self._topic.name
+        if cut_off := self._bag.cut_off:
+            self.damage.remark(f'{cut_off[0]}: its recording was cut off, reads what is whole; '
+                               'mcap recover may bring more')
         times = self._bag.times(self._topic)
         self.stamps = [time.header for time in times]
         if not times:

@@ -14,10 +14,12 @@ from typing import Any
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_typestore, Stores
 
+from shadowtutor_ros.bag.cut_off import CutOff, is_cut_off
 from shadowtutor_ros.file_names import visible_files
 from shadowtutor_ros.video import VideoError
 
-BAG_SUFFIXES = ('.db3', '.mcap')
+MCAP = '.mcap'
+BAG_SUFFIXES = ('.db3', MCAP)
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -56,12 +58,14 @@ class Bag:
     """
     A rosbag2 folder, or a single ``.mcap`` or ``.db3`` file of one.
 
-    A folder whose metadata are missing or damaged is read as its files, in natural order.
+    A folder whose metadata are missing or damaged is read as its files, in natural order, an mcap
+    file without an end as far as its last whole chunk: ``cut_off`` says which were.
     """
 
     def __init__(self, path: Path) -> None:
         """Read which topics there are; raise BagError when it is no readable rosbag."""
         self.path = path
+        self.cut_off: list[Path] = []
         self._parts = self._readable()
         topics: dict[str, Topic] = {}
         for part in self._parts:
@@ -72,6 +76,8 @@ class Bag:
                         name, str(each.msgtype), each.msgcount + (before.count if before else 0),
                         before.encoding if before else self._encoding(reader, part, name))
         self.topics = tuple(topics.values())
+        if self.cut_off and not topics:
+            raise BagError(f'{path}: expected messages, got none{_remedy(self.cut_off[0])}')
 
     def messages(self, topic: Topic) -> Iterator[tuple[int, Any]]:
         """Yield header stamp in nanoseconds and message; raise BagError where it is damaged."""
@@ -97,9 +103,12 @@ class Bag:
             with self._open(self.path):
                 return [self.path]
         except BagError:
-            parts = visible_files(self.path, BAG_SUFFIXES) if self.path.is_dir() else []
+            parts = (visible_files(self.path, BAG_SUFFIXES) if self.path.is_dir()
+                     else [self.path] if self.path.is_file() else [])
+            self.cut_off = [part for part in parts
+                            if part.suffix.lower() == MCAP and is_cut_off(part)]
             # What lacks a file that its metadata name is refused: nothing says where it belongs.
-            if not parts or self._lacks_files():
+            if not parts or self._lacks_files() or parts == [self.path] != self.cut_off:
                 raise
         return parts
 
@@ -141,6 +150,8 @@ class Bag:
     def _open(self, part: Path) -> Iterator[Reader]:
         with self._damage(part):
             reader = _AnyCase(part)
+            if part in self.cut_off:
+                reader = _AnyCase(CutOff(part))
             reader.open()
         try:
             yield reader
@@ -164,18 +175,18 @@ class Bag:
 class _AnyCase(Reader):
     """Takes ``RUN.MCAP``, too."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | CutOff) -> None:
         plugin = Reader.STORAGE_PLUGINS.get(path.suffix.lower())
         if plugin is not None:
             self.STORAGE_PLUGINS = {**Reader.STORAGE_PLUGINS, path.suffix: plugin}
-        super().__init__(path)
+        super().__init__(path)  # type: ignore[arg-type]
 
 
 def _remedy(path: Path) -> str:
     """Return what may help with an unreadable bag that is there, as the end of a sentence."""
     if path.is_dir():
         return f'. If its recording was cut off: ros2 bag reindex {path}'
-    if path.suffix.lower() == '.mcap' and path.is_file():
+    if path.suffix.lower() == MCAP and path.is_file():
         return f'. If its recording was cut off: mcap recover {path} -o recovered.mcap'
     return ''
 
