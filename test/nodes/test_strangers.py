@@ -227,3 +227,25 @@ def test_with_a_key_strangers_change_no_weight_and_stop_no_lesson(
     assert stranger.done.total() > 1000, stranger.done
     assert set(stranger.done) >= {  # whether 'students' is in time is the discovery's affair
         'goals', 'replayed', 'mixed', 'crossed', 'forged', 'reports'}
+
+
+def test_without_a_key_nothing_is_taken_while_two_tutors_answer(
+    system: System, info: StudentInfo, context: Context,
+) -> None:
+    """The robot says so, keeps its weights, and learns again when there is one."""
+    system.tutor(teacher_weights=system.endless_labels())
+    system.student(min_stride=2, max_stride=4, goal_timeout=5.0)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(loop=True)
+    before = system.wait(lambda s: s.updates_applied >= 2)
+    stranger = Stranger(context, info)
+    try:
+        said = system.wait(lambda s: 'more than one node answers as /tutor/distill' in s.detail)
+        failed = system.wait(lambda s: s.failures >= said.failures + 3)
+        for status in said, failed:
+            assert status.session_id == before.session_id
+            assert status.version < 1000
+    finally:
+        stranger.close()
+    after = system.wait(lambda s: s.updates_applied > failed.updates_applied)
+    assert after.session_id == before.session_id
