@@ -64,8 +64,7 @@ def test_without_a_key_a_question_needs_no_tag_but_an_answer_does() -> None:
 def test_no_bit_can_be_changed(seal: Seal) -> None:
     """Every single bit of a serialized update: padding, what cannot be read, or found."""
     data = serialize_message(seal.sign(update(), b'q'))
-    good = seal._tag(update(), b'q')
-    taken = 0
+    good = repr(deserialize_message(data, StudentUpdate))  # where NaN is NaN
     for bit in range(32, 8 * len(data)):
         flipped = bytearray(data)
         flipped[bit >> 3] ^= 1 << (bit & 7)
@@ -77,9 +76,7 @@ def test_no_bit_can_be_changed(seal: Seal) -> None:
             seal.check(arrived, b'q')
         except BadTag:
             continue
-        taken += 1
-        assert seal._tag(arrived, b'q') == good
-    assert taken < len(data)  # bits of padding
+        assert repr(arrived) == good
 
 
 def test_fields_do_not_run_into_each_other() -> None:
