@@ -2,7 +2,7 @@
 """
 A tutor that is killed at random moments, and started again: what its robot notices, and when.
 
-benchmark/dead_tutor.py [--kills 10] [--seed 0]
+benchmark/dead_tutor.py [--kills 10] [--seed 0] [--labels]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 
+from loopback import film, TUTOR
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -179,9 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--video', type=Path, help="default: the demo's")
     parser.add_argument('--kills', type=int, default=10)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--labels', action='store_true',
+                        help='a made video and its label maps in place of clip and network')
     options = parser.parse_args(arguments)
-    tutor = {'teacher': 'yolo', 'teacher_weights': str(teacher_weights('yolov5s-seg.pt')),
-             'threads': 1}
     student = {'goal_timeout': 60.0, 'threads': 1}
     print('noticed s   first update after readiness s   key frame under way   quality   dashboard')
 
@@ -190,8 +191,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
               f'{"right" if kill.shown else "wrong":>11}', flush=True)
 
     with tempfile.TemporaryDirectory() as logs:
-        run(options.video or clip(), tutor, student, options.kills, options.seed, Path(logs),
-            on_kill)
+        if options.labels:
+            video, labels = film(Path(logs))
+            tutor = {**TUTOR, 'teacher_weights': str(labels)}
+        else:
+            video = options.video or clip()
+            tutor = {'teacher': 'yolo', 'teacher_weights': str(teacher_weights('yolov5s-seg.pt')),
+                     'threads': 1}
+        run(video, tutor, student, options.kills, options.seed, Path(logs), on_kill)
 
 
 if __name__ == '__main__':

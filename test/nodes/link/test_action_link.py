@@ -210,6 +210,15 @@ def test_a_sign_of_life_ends_the_doubt(ends: Ends) -> None:
     assert failure(ends.link) == LinkFailure('1: not today')
 
 
+def test_after_a_doubt_that_has_ended_silence_is_silence(ends: Ends) -> None:
+    ends.tutor.signs = 5  # half a second
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1), 2.0)
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    ends.link.doubt()
+    assert failure(ends.link) == LinkFailure('no sign of /tutor/distill for 2.0 s', True)
+
+
 def test_no_key_frame_goes_to_a_tutor_that_is_gone(ends: Ends) -> None:
     link = ActionLink(ends.robot, NAME, TIMEOUT, gone=lambda: True)
     assert link._client.wait_for_server(TIMEOUT)
