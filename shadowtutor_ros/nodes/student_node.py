@@ -231,7 +231,9 @@ class StudentNode(ManagedNode):
     def _on_presence(self, came: bool) -> None:
         """Take that a tutor came or went, the middleware says."""
         link = self._link
-        if not came and link is not None:
+        if link is not None and came:
+            link.trust()
+        elif link is not None:
             link.doubt()
         self.report()
 

@@ -27,9 +27,11 @@ from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 # Seconds of silence that are enough once the tutor's process seems to have ended: its signs of
-# life come twice a second; and since the key frame was sent, for the first of them to come.
+# life come twice a second; since the key frame was sent, for the first of them to come; and from
+# now on, for a process that had no CPU for a moment.
 _DOUBT = 0.7
 _FIRST_SIGN = 0.3
+_MOMENT = 0.25
 
 
 class ActionLink:
@@ -126,10 +128,17 @@ class ActionLink:
     def doubt(self) -> None:
         """Wait for a sign of life only briefly: a tutor's process seems to have ended."""
         with self._answered:
-            enough = max(self._heard + _DOUBT, self._sent + _FIRST_SIGN)
+            enough = max(self._heard + _DOUBT, self._sent + _FIRST_SIGN,
+                         time.monotonic() + _MOMENT)
             if self._sequence and self._reply is None and enough < self._deadline:
                 self._deadline, self._doubted = enough, True
                 self._answered.notify_all()
+
+    def trust(self) -> None:
+        """Take that the tutor's process lives after all, as if by a sign of life."""
+        with self._answered:
+            if self._doubted:
+                self._extend()
 
     def close(self) -> None:
         """Give up and end the connection to the tutor."""

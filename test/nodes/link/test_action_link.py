@@ -210,6 +210,18 @@ def test_a_sign_of_life_ends_the_doubt(ends: Ends) -> None:
     assert failure(ends.link) == LinkFailure('1: not today')
 
 
+def test_a_tutor_that_was_only_slow_is_trusted_again(ends: Ends) -> None:
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1))
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    ends.link.doubt()
+    ends.link.trust()
+    ends.tutor.done.wait(1.5)  # as long as a doubt lasts, and longer
+    assert ends.link.receive(wait=False) is None
+    ends.tutor.done.set()
+    assert failure(ends.link) == LinkFailure('1: not today')
+
+
 def test_after_a_doubt_that_has_ended_silence_is_silence(ends: Ends) -> None:
     ends.tutor.signs = 5  # half a second
     ends.tutor.accept.set()
