@@ -32,7 +32,7 @@ LABELS_FPS = 0.01  # one is like the other
 TUTOR: Mapping[str, object] = {
     'teacher': 'labels', 'labels_fps': LABELS_FPS, 'checkpoint': 'random', 'threads': 1,
     'max_updates': 1, 'cold_start_updates': 1}
-STUDENT: Mapping[str, object] = {'min_stride': 1, 'max_stride': 4, 'threads': 1,
+STUDENT: Mapping[str, object] = {'min_stride': 8, 'max_stride': 8, 'threads': 1,
                                  'goal_timeout': 30.0, 'status_period': 0.5}
 
 

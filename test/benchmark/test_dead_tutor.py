@@ -17,7 +17,7 @@ def test_a_robot_notices_soon_and_learns_from_the_next(scene: Scene, tmp_path: P
     tutor = {'teacher': 'labels', 'teacher_weights': str(labels), 'labels_fps': scene.fps,
              'checkpoint': 'random', 'threads': 1, 'threshold': 0.99, 'max_updates': 40,
              'cold_start_updates': 40}
-    student = {'goal_timeout': 120.0, 'threads': 1, 'min_stride': 2, 'max_stride': 4}
+    student = {'goal_timeout': 120.0, 'threads': 1, 'min_stride': 8, 'max_stride': 8}
     kills = run(scene.video, tutor, student, 3, 2, tmp_path)
     assert len(kills) == 3
     assert any(kill.busy for kill in kills)
