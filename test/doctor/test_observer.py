@@ -48,6 +48,9 @@ def running(*nodes: Callable[[], Node], parameters: tuple[str, ...] = ()) -> Ite
     try:
         yield
     finally:
+        for node in made:
+            if isinstance(node, ManagedNode):
+                node.stop()  # while what it says last can still be said
         executor.shutdown()
         thread.join()
         for node in made:
