@@ -24,6 +24,7 @@ from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
+from shadowtutor_ros.nodes.camera_losses import CameraLosses
 from shadowtutor_ros.nodes.common_parameters import path_named
 from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
@@ -33,12 +34,8 @@ from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceCh
 from shadowtutor_ros.nodes.link.presence import TutorPresence
 from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
-from shadowtutor_ros.nodes.student_parameters import (
-    limits_of,
-    PIECES,
-    settings_of,
-    STUDENT_PARAMETERS,
-)
+from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
+from shadowtutor_ros.nodes.student_settings import limits_of, settings_of
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
@@ -52,7 +49,6 @@ from shadowtutor_ros.runtime.robot_state import KeptStudent, RobotState
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.schedule.link_policy import LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler
-from shadowtutor_ros.schedule.stamp_gaps import StampGaps
 from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.tasks.table import UnknownTask
 from shadowtutor_ros.transfer.path import PathEstimate
@@ -92,8 +88,8 @@ class StudentNode(ManagedNode):
         self._diagnostics_publisher = publisher(
             self, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
         self._frames: Mailbox[Image | CompressedImage] = Mailbox()
-        self._gaps = StampGaps()
-        self._failure_log, self._loss_log = Repeats(), Repeats()
+        self._losses = CameraLosses(self)
+        self._failure_log = Repeats()
         self._rejected = 0
         self._detail = ''  # what is wrong with the last frame
         self._crowd = ''  # of tutors, if it is one
@@ -277,7 +273,7 @@ class StudentNode(ManagedNode):
         self._worker.start()
 
     def _on_image(self, msg: Image | CompressedImage) -> None:
-        self._gaps.see(stamp_from_msg(msg.header.stamp))
+        self._losses.see(stamp_from_msg(msg.header.stamp))
         self._frames.put(msg)
 
     def _change(self, values: dict[str, Any]) -> None:
@@ -360,15 +356,6 @@ class StudentNode(ManagedNode):
                 f'another node is named {self._name}, or was a moment ago: it has the same topics '
                 'and services; give every robot a namespace', throttle_duration_sec=60.0)
 
-    def _losses(self) -> str:
-        """Return what is to be said of images that do not arrive; empty for nothing."""
-        camera = self._camera
-        if (share := self._gaps.many) is None or camera is None:
-            return ''
-        self._loss_log.warn(self, text := f'{share} of the images on {camera.topic_name} do not '
-                            'arrive, as gaps in their stamps show: docs/dds.md')
-        return text
-
     def _publish_status(self) -> StudentStatus:
         loop, channel = self._loop, self._channel
         if loop is None:
@@ -378,7 +365,8 @@ class StudentNode(ManagedNode):
                                self._values['goal_timeout'])
             if self._is_tutor_gone():
                 status.link = StudentStatus.LINK_FAILED
-        details = [self._asking, self._detail, self._crowd, status.detail, self._losses()]
+        details = [self._asking, self._detail, self._crowd, status.detail,
+                   self._losses.said(self._camera)]
         if self._is_tutor_gone():
             details[3] = f"the tutor {self._values['tutor']} is gone"
         if not self._active:

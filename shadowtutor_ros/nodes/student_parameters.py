@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of the student node, and what they mean."""
-
-from typing import Any
+"""The parameters of the student node."""
 
 from shadowtutor_ros.model.engine import AUTO, PRECISIONS
 from shadowtutor_ros.nodes.common_parameters import (
@@ -12,11 +10,8 @@ from shadowtutor_ros.nodes.common_parameters import (
     STATE_FOLDER,
     STATUS_PERIOD,
 )
-from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
-from shadowtutor_ros.runtime.student import KeyFrameSettings
-from shadowtutor_ros.schedule.link_policy import LinkLimits
-from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES, ScheduleSettings
+from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
 from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, WEBP
 
 PIECES, ACTION = 'pieces', 'action'
@@ -66,19 +61,3 @@ STUDENT_PARAMETERS = (
               'says WARN.', 1, 1_000_000, live=True),
     LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )
-
-
-def settings_of(
-    p: dict[str, Any],
-) -> tuple[ScheduleSettings, KeyFrameSettings, LinkLimits | None]:
-    """Return what the loop is told; raise ValueError for values that contradict each other."""
-    schedule = ScheduleSettings(
-        p['min_stride'], p['max_stride'], p['threshold'], p['policy'], p['update_delay'])
-    key_frames = KeyFrameSettings(p['key_frame_format'], p['key_frame_quality'])
-    limits = LinkLimits(p['goal_timeout'], key_frames.quality, p['min_stride'], p['max_stride'])
-    return schedule, key_frames, limits if p['adaptive'] and p['policy'] == LIVE else None
-
-
-def limits_of(p: dict[str, Any]) -> DiagnosticLimits:
-    """Return what the diagnostics warn at."""
-    return DiagnosticLimits(p['warn_metric'], p['warn_staleness'], p['error_failures'])

@@ -51,7 +51,7 @@ def test_there_are_few_parameters_and_each_is_used() -> None:
     assert len({p for table in TABLES.values() for p in table}) <= 70
     nodes = Path(student_node.__file__).parent
     code = ''.join(path.read_text() for path in (
-        *nodes.glob('*_node.py'), nodes / 'toolkit/managed.py'))
+        *nodes.glob('*_node.py'), *nodes.glob('*_settings.py'), nodes / 'toolkit/managed.py'))
     for name in {p.name for table in TABLES.values() for p in table}:
         used = code.count(f"'{name}'") - code.count(f"Parameter('{name}'")
         assert used, name

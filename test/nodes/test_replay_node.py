@@ -208,22 +208,6 @@ def test_at_the_end_it_answers_and_goes_on_from_another_place(
     check(viewer, scene, [0, 1, 2, 3, 2, 3])
 
 
-def test_a_damaged_image_ends_it_until_it_goes_elsewhere(
-    tmp_path: Path, scene: Scene, viewer: Viewer,
-) -> None:
-    folder = tmp_path / 'video'
-    folder.mkdir()
-    for index in range(5):
-        name = f'{index:04}.png'
-        (folder / name).write_bytes((scene.video / name).read_bytes() if index != 2 else b'none')
-    log = tmp_path / 'log'
-    with replay(folder, log):
-        viewer.until(lambda: log.exists() and '0002.png: not a readable image' in log.read_text())
-        assert viewer.ask('seek', seconds=0.12) == ''
-        viewer.until(lambda: len(viewer.images) == 4)
-    check(viewer, scene, [0, 1, 3, 4])
-
-
 def test_the_clock_says_the_stamp_of_each_frame_before_it(
     tmp_path: Path, scene: Scene, viewer: Viewer,
 ) -> None:

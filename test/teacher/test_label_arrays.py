@@ -124,5 +124,5 @@ def test_damaged_data_are_named(hdf5: Path) -> None:
     data[chunk.byte_offset:chunk.byte_offset + chunk.size] = bytes(chunk.size)
     hdf5.write_bytes(data)
     _, read = open_hdf5(hdf5)
-    with pytest.raises(TeacherError, match=r'a\.h5: not readable HDF5 data'):
+    with pytest.raises(TeacherError, match=r'a\.h5: label map 0: not readable HDF5 data'):
         read(0)
