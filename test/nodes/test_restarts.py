@@ -172,10 +172,11 @@ def test_a_robot_without_a_tutor_segments_with_what_it_learnt(
     tutor = system.tutor(teacher_weights=labels, seed=7, **TUTOR)
     student = system.student(state_folder=folder, **STUDENT)
     system.wait(lambda s: s.state == StudentStatus.RUNNING)
-    system.replay(pace='lockstep', frames=expected.before, loop=True)
+    camera = system.replay(pace='lockstep', frames=expected.before, loop=True)
     _, last = system.masks(expected.before)[-1]
     status = system.wait(lambda s: (s.frames_processed, s.updates_applied)
                          == (expected.before, expected.updates))
+    assert camera.stop(signal.SIGINT) == 0  # its last frames would wait for the next student
     assert student.stop(signal.SIGINT) == 0
     assert tutor.stop(signal.SIGINT) == 0
     state = RobotState(Path(folder), 'test')
@@ -191,7 +192,9 @@ def test_a_robot_without_a_tutor_segments_with_what_it_learnt(
     again = system.wait(lambda s: s.state == StudentStatus.RUNNING and not s.frames_processed)
     assert (again.session_id, again.version) == (status.session_id, status.version)
     system.replay(pace='lockstep', frames=5)
-    for (_, mask), frame in zip(system.masks(5), frames):
+    masks = system.masks(5)
+    assert [stamp for stamp, _ in masks] == [system.scene.stamp(index) for index in range(5)]
+    for (_, mask), frame in zip(masks, frames):
         np.testing.assert_array_equal(mask, kept.student.segment(frame))
     alone = system.wait(lambda s: s.frames_processed == 5)
     assert 'no tutor at /tutor/distill' in alone.detail
