@@ -33,6 +33,7 @@ BEFORE, AFTER = 100, 50  # frames; before, at least: until no key frame is under
 TUTOR = {'max_updates': 4, 'cold_start_updates': 4, 'replay': 0}
 STUDENT = {'policy': 'paced', 'min_stride': 2, 'max_stride': 8, 'update_delay': 1,
            'goal_timeout': START}
+GONE = 'the tutor /tutor is gone'
 
 
 def kept_version(path: Path) -> int:
@@ -101,6 +102,8 @@ def killed(
     if student:
         assert robot.stop(signal.SIGINT) == 0
     assert tutor.stop(signal.SIGKILL) == -signal.SIGKILL
+    if not student:
+        system.wait(lambda s: GONE in s.detail)
     node = system.collector._node
     wait_until(lambda: 'tutor' not in node.get_node_names(), START)  # it took no leave
     return status, path
@@ -111,6 +114,7 @@ def start_again(system: System, folder: Path) -> None:
     system.tutor(teacher_weights=system.endless_labels(), seed=8, state_folder=str(folder),
                  **TUTOR)
     assert system.collector.parameter('/tutor', 'seed', START) == 8
+    system.wait(lambda s: GONE not in s.detail)  # else the first key frames would fail
     system.replay(pace='lockstep', frames=AFTER, loop=True)
 
 
