@@ -3,7 +3,7 @@
 #
 #   docker build -f docker/tutor.Dockerfile -t shadowtutor-tutor .
 #   docker run -it --rm --network host --ipc host --gpus all \
-#       -v shadowtutor:/root/.cache shadowtutor-tutor
+#       -v shadowtutor:/cache shadowtutor-tutor
 #
 # The host needs NVIDIA's driver and container toolkit; torch brings its own CUDA libraries.
 # ROS_DISTRO is the robots': humble with JetPack 6.
@@ -24,6 +24,7 @@ RUN apt-get update && rosdep update && rosdep install --ignore-src -y \
 RUN . "/opt/ros/$ROS_DISTRO/setup.sh" && venv/bin/python "$(command -v colcon)" build \
         --base-paths src/shadowtutor_ros src/shadowtutor_ros/shadowtutor_msgs
 
+ENV SHADOWTUTOR_CACHE=/cache
 ENTRYPOINT ["src/shadowtutor_ros/docker/entrypoint.sh"]
 # The teacher's weights (GPL-3.0) are downloaded at the first start and stay in the volume.
 CMD ["sh", "-c", "ros2 run shadowtutor_ros shadowtutor teacher fetch && exec ros2 launch shadowtutor_ros tutor.launch.py teacher:=yolo use_respawn:=true"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Video files from frames, there whole or not at all."""
+"""Video files from frames, and whether they are whole."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class VideoWriter:
     """
     Writes BGR frames of one size as MPEG-4 video (.mp4), which every OpenCV build can.
 
-    Odd sides get one more row or column: the codec would cut one off. The file is there when all
-    frames are in it: what is half written has a hidden name, and is removed after an error.
+    Odd sides get one more row or column: the codec would cut one off. The end of the context
+    raises VideoError when not all frames are in the file; ``whole_file.whole`` keeps such a file
+    from its name.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path = path
-        self._part = path.with_name(f'.{path.stem}.part{path.suffix}')
         self._fps = fps
         self._count = 0
         self._shape: tuple[int, ...] = ()
@@ -56,18 +56,12 @@ class VideoWriter:
         if self._writer is None:
             return
         self._writer.release()
-        try:
-            if error is None:
-                self._finish()
-                self._part.replace(self.path)
-        except OSError as failure:
-            raise VideoError(f'{self.path.name}: cannot be written: {failure}') from failure
-        finally:
-            self._part.unlink(missing_ok=True)
+        if error is None:
+            self._finish()
 
     def _open(self, height: int, width: int) -> cv2.VideoWriter:
         try:
-            name = utf8_path(self._part)
+            name = utf8_path(self.path)
         except BadFileName as error:
             raise VideoError(str(error)) from error
         # MPEG-4 counts time in at most 65535 parts.
@@ -76,23 +70,20 @@ class VideoWriter:
             name, cv2.VideoWriter.fourcc(*'mp4v'), max(0.001, fps),
             (width + width % 2, height + height % 2))
         if not writer.isOpened():
-            self._part.unlink(missing_ok=True)
             raise VideoError(f'{self.path.name}: cannot be written as MPEG-4 video')
         return writer
 
     def _finish(self) -> None:
         """See that all frames are in the file: OpenCV tells nobody of a full disk."""
-        video = cv2.VideoCapture(utf8_path(self._part))
-        frames, fps = (int(video.get(what)) if what == cv2.CAP_PROP_FRAME_COUNT
-                       else video.get(what) for what in (
-                           cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
+        video = cv2.VideoCapture(utf8_path(self.path))
+        frames, fps = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS)
         good = video.grab()
         video.release()
-        if not good or frames != self._count or not _is_whole(self._part):
+        if not good or frames != self._count or not _is_whole(self.path):
             raise VideoError(f'{self.path.name}: cannot be written: {max(0, frames)} of '
                              f'{self._count} frames are in it; is the disk full?')
         if abs(fps / self._fps - 1) > _CLOSE:
-            _scale_time(self._part, self._fps / fps)
+            _scale_time(self.path, self._fps / fps)
 
 
 def _is_whole(path: Path) -> bool:

@@ -230,7 +230,7 @@ def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     count, read, written = run.stdout.splitlines()
     assert count == '2'
     assert read.endswith(r'latin\xe9.mp4: expected a file name in UTF-8: rename it')
-    assert written.endswith(r'.new\xe9.part.mp4: expected a file name in UTF-8: rename it')
+    assert written.endswith(r'new\xe9.mp4: expected a file name in UTF-8: rename it')
 
 
 def motion_jpeg(path: Path, count: int = 30) -> list[int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Videos are written whole, as large and as fast as their frames, or not at all."""
+"""Videos are as large and as fast as their frames; those that are not whole are refused."""
 
 from pathlib import Path
 import subprocess
@@ -12,6 +12,7 @@ from scene import Scene
 
 from shadowtutor_ros.video import Capture, VideoError
 from shadowtutor_ros.video_writer import VideoWriter
+from shadowtutor_ros.whole_file import whole
 
 
 def test_a_video_comes_back(tmp_path: Path, scene: Scene) -> None:
@@ -56,7 +57,7 @@ def test_of_an_odd_size_nothing_is_cut_off(tmp_path: Path, size: tuple[int, int]
 
 def write(path: Path, *heights: int) -> None:
     """Write a frame of each height; what is no height is an error of the caller."""
-    with VideoWriter(path, 25.0) as writer:
+    with whole(path) as part, VideoWriter(part, 25.0) as writer:
         for height in heights:
             writer.write(np.zeros((height, 6, 3), np.uint8))
 
@@ -76,9 +77,9 @@ def test_what_was_there_stays_until_the_new_one_is_whole(tmp_path: Path) -> None
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    path = tmp_path / 'none' / 'a.mp4'
-    with pytest.raises(VideoError, match=r'a\.mp4: cannot be written'):
-        write(path, 4)
+    with (pytest.raises(VideoError, match=r'a\.mp4: cannot be written'),
+          VideoWriter(tmp_path / 'none' / 'a.mp4', 25.0) as writer):
+        writer.write(np.zeros((4, 6, 3), np.uint8))
 
 
 def test_a_video_that_did_not_fit_on_the_disk_is_an_error_and_leaves_nothing(
@@ -90,11 +91,12 @@ def test_a_video_that_did_not_fit_on_the_disk_is_an_error_and_leaves_nothing(
         'from pathlib import Path\n'
         'from shadowtutor_ros.errors import ShadowTutorError\n'
         'from shadowtutor_ros.video_writer import VideoWriter\n'
+        'from shadowtutor_ros.whole_file import whole\n'
         'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
         'resource.setrlimit(resource.RLIMIT_FSIZE, (96 << 10, 96 << 10))\n'
         'noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)\n'
         'try:\n'
-        '    with VideoWriter(Path(sys.argv[1]), 25.0) as writer:\n'
+        '    with whole(Path(sys.argv[1])) as part, VideoWriter(part, 25.0) as writer:\n'
         '        for _ in range(60):\n'
         '            writer.write(noise)\n'
         'except ShadowTutorError as error:\n'

@@ -388,8 +388,7 @@ def test_a_stream_id_makes_no_lines_in_the_log(ends: Ends) -> None:
     assert ends.desk.failed == ['\ufffd[2J [INFO]: all is well key frame 0: BadKeyFrame']
 
 
-def test_a_robot_that_names_ever_new_channels_leaves_no_topics(ends: Ends) -> None:
-    """Nor does one that names topics of others, or some that cannot be."""
+def test_a_robot_that_names_ever_new_channels_or_none_leaves_no_topics(ends: Ends) -> None:
     for index in range(100):
         goal = ends.goal(image=b'', channel=channel_name(f'/robot{index}', 'a'), transfer=5)
         assert goal.handle.accepted
