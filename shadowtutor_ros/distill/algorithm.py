@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import math
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 
 from shadowtutor_ros.distill.state import TrainingState
 from shadowtutor_ros.model.groups import FULL, PARTIAL
@@ -54,8 +54,13 @@ class Algorithm1:
         self.group, self.pixels, self.target = group, pixels, target
         self._student, self._task = student, student.task
         self._parts = state.parts(group)
+        self._state, self._weights = state, state.weights(FULL)
         self._trained = {name: parameter for name, parameter in student.network.named_parameters()
                          if name in state.weights(group)}
+        # In channels_last the gradient of a strided 1x1 kernel of few inputs corrupts the heap on
+        # CPUs with AVX-512 (torch 2.13).
+        self._layout = (torch.contiguous_format if group == FULL and student.device.type == 'cpu'
+                        else torch.channels_last)
         self._best = [part.weights.clone() for part in self._parts]
         self._input: Any = None
         self._output: Tensor | None = None
@@ -75,22 +80,29 @@ class Algorithm1:
     def read(self) -> None:
         """Make the network's input of the pixels, or what its front makes of them if frozen."""
         network = self._student.network
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name in self._trained)
+        self._lay_out(dict(network.named_parameters()))
         x = self._normalised(self.pixels)
         with torch.no_grad():
             self._input = network.front(x) if self.group == PARTIAL else x
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        # In channels_last the gradient of a strided 1x1 kernel of few inputs corrupts the heap on
-        # CPUs with AVX-512 (torch 2.13).
-        plain = self.group == FULL and self._student.device.type == 'cpu'
-        return self._student.normalise(pixels).contiguous(
-            memory_format=torch.contiguous_format if plain else torch.channels_last)
+        return self._student.normalise(pixels).contiguous(memory_format=self._layout)
+
+    def _lay_out(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Give the network the present weights; on a CPU kernels lie as their input does."""
+        if self._student.device.type != 'cpu':
+            return  # they always do
+        for name, parameter in parameters.items():
+            weights = self._weights[name]
+            parameter.data = (weights.contiguous(memory_format=self._layout)
+                              if weights.dim() == 4 else weights)
 
     def look(self) -> None:
         """Run the student, take its metric, and keep its weights if none were better."""
         network, task, size = self._student.network, self._task, self.pixels.shape[:2]
-        for name, parameter in network.named_parameters():
-            parameter.requires_grad_(name in self._trained)
+        self._lay_out(self._trained)
         output = self._output = network.back(
             self._input if self.group == PARTIAL else network.front(self._input))
         with torch.no_grad():
@@ -118,6 +130,7 @@ class Algorithm1:
         assert self._practice is not None
         pixels, target = self._practice
         network = self._student.network
+        self._lay_out(self._trained)
         x = self._normalised(pixels)
         if self.group == PARTIAL:
             with torch.no_grad():
@@ -150,6 +163,7 @@ class Algorithm1:
         """Look at the student after the end: weights are not kept and no step can follow."""
         with torch.no_grad():
             self.look()
+        self._state.give_to(self._student.network)
 
     def end(self) -> Variables:
         """Put the best weights in place and want no more; Adam begins anew if it was broken."""
@@ -158,6 +172,7 @@ class Algorithm1:
         self._live.zero_()
         for best, part in zip(self._best, self._parts):
             part.weights.copy_(best)
+        self._state.give_to(self._student.network)
         return self.report()()
 
     def report(self) -> Callable[[], Variables]:

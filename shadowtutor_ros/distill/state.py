@@ -81,11 +81,13 @@ class Part:
         gradient = torch.cat([self._as_stored(gradients[name]) for name in self.tensors])
         gradient = torch.where(live > 0, gradient, 0.0)  # it may be no number
         self.steps += live
+        # In the order of torch.optim.Adam, so that it rounds alike.
         self.mean.lerp_(gradient, ((1 - _MEAN_DECAY) * live).to(gradient.dtype))
-        self.square.lerp_(gradient.square_(), ((1 - _SQUARE_DECAY) * live).to(gradient.dtype))
+        self.square.mul_(torch.where(live > 0, _SQUARE_DECAY, 1.0)).addcmul_(
+            gradient * ((1 - _SQUARE_DECAY) * live), gradient)
         count = self.steps.clamp(min=1)
-        scale = (self.square / (1 - _SQUARE_DECAY ** count)).sqrt_().add_(_LEAST)
-        self.weights -= self.mean / scale.mul_((1 - _MEAN_DECAY ** count) / (rate * live))
+        scale = self.square.sqrt().div_((1 - _SQUARE_DECAY ** count).sqrt_()).add_(_LEAST)
+        self.weights.addcdiv_(self.mean * (-rate * live / (1 - _MEAN_DECAY ** count)), scale)
 
     @property
     def nbytes(self) -> int:

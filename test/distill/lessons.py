@@ -56,13 +56,20 @@ class PlainTrainer:
 
     def train(
         self, frame: Image, labelling: Labelling, group: str, limit: int, steps_per_look: int = 1,
+        layout: torch.memory_format = torch.preserve_format,
     ) -> list[float]:
-        """Return the metric before the steps and after each; leave the best weights."""
+        """
+        Return the metric before the steps and after each; leave the best weights.
+
+        Kernels and picture lie in memory as ``layout`` says.
+        """
         network, settings = self.student.network, self.settings
         trained = parameters_of(network, group)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in trained)
-        x = self.student.prepare(frame)
+        network.to(memory_format=layout)  # type: ignore[call-overload]
+        x = self.student.prepare(frame).contiguous(memory_format=(
+            torch.contiguous_format if layout is torch.preserve_format else layout))
         size, task = (frame.shape[0], frame.shape[1]), self.student.task
         target = task.target(labelling, size, network.classes, emphasis=settings.emphasis)
         metrics: list[float] = []

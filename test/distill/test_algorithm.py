@@ -104,6 +104,21 @@ def test_lessons_are_those_of_a_plain_loop(as_on_a_gpu: bool) -> None:
         assert_equal(student, plain.student)
 
 
+@pytest.mark.parametrize(('group', 'layout'), [
+    (PARTIAL, torch.channels_last), (FULL, torch.contiguous_format)])
+def test_lessons_round_as_the_plain_loop_does(group: str, layout: torch.memory_format) -> None:
+    """Bit for bit: rounding amplified is another student, and figures would not stay the same."""
+    given = settings(cold_start_updates=6, cold_start_group=group, max_updates=6, group=group)
+    trainer = Trainer(Student.random(INFO, 0), given)
+    plain = PlainTrainer(Student.random(INFO, 0), given)
+    for seed in (0, 1):
+        trainer.train(frame_of(seed), labelling_of(seed))
+        plain.train(frame_of(seed), labelling_of(seed), group, 6, layout=layout)
+        theirs = plain.student.weights(FULL)
+        for name, tensor in trainer.student.weights(FULL).items():
+            assert torch.equal(tensor, theirs[name]), name
+
+
 @pytest.mark.usefixtures('_double')
 @pytest.mark.parametrize('as_on_a_gpu', [False, True])
 @pytest.mark.parametrize('group', GROUPS)
