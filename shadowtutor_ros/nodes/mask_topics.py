@@ -12,13 +12,13 @@ from shadowtutor_ros.model.student import Mask, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher
 from shadowtutor_ros.overlay import overlay
-from shadowtutor_ros.wire.images import compressed_from_array, image_from_array
+from shadowtutor_ros.wire.images import compressed_from_array, image_from_array, runs_from_mask
 from shadowtutor_ros.wire.key_frame import JPEG, PNG
 
 
 class MaskTopics:
     """
-    ``~/mask`` and, made only while somebody subscribes, ``~/overlay`` and both compressed.
+    ``~/mask`` and, made only while somebody subscribes, ``~/overlay`` and both in other forms.
 
     All of an image have its header, so that they synchronise exactly.
     """
@@ -27,6 +27,8 @@ class MaskTopics:
         self._mask = publisher(node, Image, '~/mask', qos.PICTURE)
         self._mask_png = publisher(
             node, CompressedImage, compressed_topic(node, '~/mask'), qos.PICTURE)
+        self._mask_runs = publisher(
+            node, CompressedImage, compressed_topic(node, '~/mask', 'rle'), qos.PICTURE)
         self._overlay = publisher(node, Image, '~/overlay', qos.PICTURE)
         self._overlay_jpeg = publisher(
             node, CompressedImage, compressed_topic(node, '~/overlay'), qos.PICTURE)
@@ -38,6 +40,8 @@ class MaskTopics:
         self._mask.publish(image_from_array(mask, 'mono8', header))
         if self._mask_png.get_subscription_count():
             self._mask_png.publish(compressed_from_array(mask, PNG, header))
+        if self._mask_runs.get_subscription_count():
+            self._mask_runs.publish(runs_from_mask(mask, header))
         raw, jpeg = (topic.get_subscription_count() for topic in (
             self._overlay, self._overlay_jpeg))
         if not raw and not jpeg:

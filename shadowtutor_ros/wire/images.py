@@ -12,8 +12,10 @@ from shadowtutor_msgs.msg import Lesson
 from std_msgs.msg import Header
 
 from shadowtutor_ros.wire.key_frame import encode_frame, JPEG, PNG
+from shadowtutor_ros.wire.masks import RLE_FORMAT
 from shadowtutor_ros.wire.messages import header_to_msg
 from shadowtutor_ros.wire.pixels import MONO8
+from shadowtutor_ros.wire.run_lengths import encode_runs
 from shadowtutor_ros.wire.update import StudentUpdate
 
 _VIEW_QUALITY = 80  # of JPEGs that are only looked at
@@ -35,6 +37,11 @@ def compressed_from_array(
     return CompressedImage(
         header=header, format=f'{encoding}; {format_} compressed {encoding}',
         data=array('B', encode_frame(pixels, format_, quality).data))
+
+
+def runs_from_mask(mask: NDArray[np.uint8], header: Header) -> CompressedImage:
+    """Return HxW uint8 class ids as run lengths."""
+    return CompressedImage(header=header, format=RLE_FORMAT, data=array('B', encode_runs(mask)))
 
 
 def lesson_to_msg(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that reads bytes of others, and good inputs of each."""
 
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,7 @@ import numpy as np
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.rosbag2 import StoragePlugin
 from scene import Scene
+from sensor_msgs.msg import CompressedImage
 from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.msg import (
     ClassMap,
@@ -65,10 +67,13 @@ from shadowtutor_ros.wire.cdr import check_sizes
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.errors import BadCdr, BadImage
+from shadowtutor_ros.wire.images import runs_from_mask
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame, EncodedFrame
+from shadowtutor_ros.wire.masks import mask_of
 from shadowtutor_ros.wire.messages import (
     fill_info,
     goal_from_key_frame,
+    header_to_msg,
     info_from_response,
     key_frame_from_goal,
     update_to_msg,
@@ -111,6 +116,10 @@ def messages(scene: Scene) -> Iterator[Target]:
             continue
         yield Target(f'{name} camera', lambda data, name=name: compressed_to_bgr(
             compressed(f'bgr8; {name} compressed bgr8', data), MAX_PIXELS), [data], mutate)
+    mask = runs_from_mask(scene.labels[0][:SIZE[0], :SIZE[1]], header_to_msg(0, ''))
+    yield Target('run lengths', lambda data: mask_of(
+        CompressedImage(format=mask.format, data=array('B', data)), MAX_PIXELS),
+        [mask.data.tobytes()], _mutate_runs)
     yield Target('raw', _read_raw, [b'\0\x18\0\x20' + frame.tobytes()], mutate)
 
     goal = goal_from_key_frame(KeyFrame(
@@ -335,6 +344,13 @@ class Files:
                 runs.load('video', 'wild', {'version': '1'})
                 (runs.place('video', 'wild') / name).write_bytes(data)
             yield self._target(f'kept {name}', 'a', load_run, [data], damage)
+
+
+def _mutate_runs(random: Random, data: bytes) -> bytes:
+    """Damage the packed runs, or the runs themselves."""
+    if random.random() < 0.3:
+        return mutate(random, data)
+    return data[:12] + zlib.compress(mutate(random, zlib.decompress(data[12:])))
 
 
 def _play(path: Path) -> None:

@@ -30,6 +30,7 @@ from shadowtutor_ros.nodes.toolkit.managed import StartError
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.tasks.table import TASKS
 from shadowtutor_ros.wire.images import image_from_array
+from shadowtutor_ros.wire.masks import mask_of
 from shadowtutor_ros.wire.messages import header_to_msg
 from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
 
@@ -141,13 +142,14 @@ def test_bad_images_are_counted_and_the_next_good_one_is_segmented(
     np.testing.assert_array_equal(camera.mask_of(image(rgba, 'rgba8')), expected)
 
 
-@pytest.mark.parametrize('topic', ['overlay', 'overlay/compressed', 'mask/compressed'])
+@pytest.mark.parametrize('topic', [
+    'overlay', 'overlay/compressed', 'mask/compressed', 'mask/rle'])
 def test_a_picture_is_made_for_who_asks_with_the_images_header(
     camera: Camera, student: Student, scene: Scene, topic: str,
 ) -> None:
     received: queue.Queue[Image | CompressedImage] = queue.Queue()
     node = camera.node
-    type_ = CompressedImage if topic.endswith('compressed') else Image
+    type_ = Image if topic == 'overlay' else CompressedImage
     node.create_subscription(type_, f'/student/{topic}', received.put, 1)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -170,8 +172,12 @@ def test_a_picture_is_made_for_who_asks_with_the_images_header(
         jpeg = cv2.imencode('.jpg', painted, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
         np.testing.assert_array_equal(
             compressed_to_bgr(msg), cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    elif topic == 'mask/rle':
+        assert msg.format == 'mono8; rle compressed mono8'
+        np.testing.assert_array_equal(mask_of(msg), mask)
     else:
         assert msg.format == 'mono8; png compressed mono8'
+        np.testing.assert_array_equal(mask_of(msg), mask)
         decoded = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(decoded, mask)
     executor.shutdown()

@@ -22,17 +22,17 @@ OVERRIDABLE = QoSOverridingOptions((
     QoSPolicyKind.DEPTH, QoSPolicyKind.LIFESPAN, QoSPolicyKind.DEADLINE))
 
 
-def compressed_topic(node: Node, base: str) -> str:
+def compressed_topic(node: Node, base: str, form: str = 'compressed') -> str:
     """
-    Return the topic of ``base``'s compressed images.
+    Return the topic of ``base``'s images, compressed to a ``form``.
 
     As in image_transport it belongs to what ``base`` is remapped to, unless it is remapped itself.
     """
-    name = f'{base}/compressed'
+    name = f'{base}/{form}'
     own = node.resolve_topic_name(name)
     if own != node.resolve_topic_name(name, only_expand=True):
         return own
-    return f'{node.resolve_topic_name(base)}/compressed'
+    return f'{node.resolve_topic_name(base)}/{form}'
 
 
 def publisher(node: Node, type_: type, topic: str, profile: QoSProfile) -> Publisher:

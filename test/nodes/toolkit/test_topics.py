@@ -77,6 +77,21 @@ def test_a_camera_that_offers_too_little_is_explained(
     assert 'qos_overrides./image.subscription.reliability' in text
 
 
+def topic_of(
+    domain_id: int, base: str, rules: list[str], form: str | None = None,
+) -> str:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    node = rclpy.create_node('student', namespace='robot', context=context, cli_args=[
+        '--ros-args', *(word for rule in rules for word in ('-r', rule))])
+    try:
+        name = compressed_topic(node, base, *(() if form is None else (form,)))
+        return node.create_publisher(Image, name, 1).topic_name
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
 @pytest.mark.parametrize(('base', 'rules', 'topic'), [
     ('image', [], '/robot/image/compressed'),
     ('image', ['image:=/cam/image_raw'], '/cam/image_raw/compressed'),
@@ -92,13 +107,11 @@ def test_a_camera_that_offers_too_little_is_explained(
 def test_the_compressed_images_belong_to_what_the_base_is_remapped_to(
     domain_id: int, base: str, rules: list[str], topic: str,
 ) -> None:
-    context = Context()
-    rclpy.init(context=context, domain_id=domain_id)
-    node = rclpy.create_node('student', namespace='robot', context=context, cli_args=[
-        '--ros-args', *(word for rule in rules for word in ('-r', rule))])
-    try:
-        name = compressed_topic(node, base)
-        assert node.create_publisher(Image, name, 1).topic_name == topic
-    finally:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+    assert topic_of(domain_id, base, rules) == topic
+
+
+@pytest.mark.parametrize(('rules', 'topic'), [
+    ([], '/robot/student/mask/rle'), (['~/mask:=/seg/mask'], '/seg/mask/rle'),
+    (['~/mask/rle:=/runs', '~/mask/compressed:=/png'], '/runs')])
+def test_other_forms_follow_as_well(domain_id: int, rules: list[str], topic: str) -> None:
+    assert topic_of(domain_id, '~/mask', rules, 'rle') == topic
