@@ -6,8 +6,8 @@ What a mask takes in each form in which it is published, and that all of them ar
 
 FOLDER has clips, ``--labels`` a folder of label maps for each. A student is taught on the first
 ``--frames`` frames of every clip as the product does by default; its masks become messages and
-masks again. Bytes are those of the message's data; milliseconds are those of making it and of
-reading it.
+masks again. Bytes are those of the message's data, of polygons those of the whole message;
+milliseconds are those of making it and of reading it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 import torch
 
@@ -32,12 +33,15 @@ from shadowtutor_ros.evaluation.run import local_loop
 from shadowtutor_ros.evaluation.setting import load_setting
 from shadowtutor_ros.model.first_student import first_student
 from shadowtutor_ros.share import config_file
+from shadowtutor_ros.tasks.segmentation.outlines import filled
 from shadowtutor_ros.teacher.factory import create_teacher
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array, runs_from_mask
 from shadowtutor_ros.wire.key_frame import PNG
 from shadowtutor_ros.wire.masks import mask_of
+from shadowtutor_ros.wire.polygon_messages import outlines_of, polygons_from_mask
 
 Mask = NDArray[np.uint8]
+BACKGROUND = 8  # of lvs8
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ FORMS = (
          lambda msg: len(msg.data)),
     Form('~/mask/rle', lambda mask: runs_from_mask(mask, Header()), mask_of,
          lambda msg: len(msg.data)),
+    Form('~/polygons', lambda mask: polygons_from_mask(mask, BACKGROUND, Header()),
+         lambda msg: filled(outlines_of(msg), (msg.height, msg.width), msg.background),
+         lambda msg: len(serialize_message(msg))),
 )
 
 

@@ -41,8 +41,8 @@ LONGEST = 400  # lines of a module
 
 KNOW_ROS = ('doctor/observer.py', 'doctor/ros.py', 'evaluation/over_ros.py', 'harness/',
             'launching.py', 'nodes/', 'wire/cdr.py', 'wire/images.py', 'wire/messages.py',
-            'wire/piece_messages.py', 'wire/seal.py')
-ROS = {'action_msgs', 'builtin_interfaces', 'diagnostic_msgs', 'launch',
+            'wire/piece_messages.py', 'wire/polygon_messages.py', 'wire/seal.py')
+ROS = {'action_msgs', 'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'launch',
        'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'rosidl_parser',
        'sensor_msgs', 'shadowtutor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs'}
 

@@ -22,9 +22,9 @@ KEYS = {
 }
 # ROS packages, whose modules have their names.
 ROS = {
-    'action_msgs', 'ament_index_python', 'builtin_interfaces', 'diagnostic_msgs', 'launch',
-    'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs', 'rosidl_parser',
-    'sensor_msgs', 'shadowtutor_msgs', 'std_msgs',
+    'action_msgs', 'ament_index_python', 'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs',
+    'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs',
+    'rosidl_parser', 'sensor_msgs', 'shadowtutor_msgs', 'std_msgs',
 }
 # Without a key, or with one that installs what we cannot use.
 PIP = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
+from shadowtutor_msgs.msg import MaskPolygons
 from std_msgs.msg import Header
 
 from shadowtutor_ros.frame import Frame
@@ -14,6 +15,7 @@ from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array, runs_from_mask
 from shadowtutor_ros.wire.key_frame import JPEG, PNG
+from shadowtutor_ros.wire.polygon_messages import polygons_from_mask
 
 
 class MaskTopics:
@@ -29,6 +31,7 @@ class MaskTopics:
             node, CompressedImage, compressed_topic(node, '~/mask'), qos.PICTURE)
         self._mask_runs = publisher(
             node, CompressedImage, compressed_topic(node, '~/mask', 'rle'), qos.PICTURE)
+        self._polygons = publisher(node, MaskPolygons, '~/polygons', qos.PICTURE)
         self._overlay = publisher(node, Image, '~/overlay', qos.PICTURE)
         self._overlay_jpeg = publisher(
             node, CompressedImage, compressed_topic(node, '~/overlay'), qos.PICTURE)
@@ -42,6 +45,9 @@ class MaskTopics:
             self._mask_png.publish(compressed_from_array(mask, PNG, header))
         if self._mask_runs.get_subscription_count():
             self._mask_runs.publish(runs_from_mask(mask, header))
+        if self._polygons.get_subscription_count():
+            self._polygons.publish(
+                polygons_from_mask(mask, len(info.class_names) - 1, header))
         raw, jpeg = (topic.get_subscription_count() for topic in (
             self._overlay, self._overlay_jpeg))
         if not raw and not jpeg:

@@ -14,6 +14,7 @@ from rclpy.context import Context
 from robots import wait_until
 from scene import Scene
 from sensor_msgs.msg import CompressedImage, Image
+from shadowtutor_msgs.msg import MaskPolygons
 
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import mask_topics, qos
@@ -25,6 +26,7 @@ TIMEOUT = 30.0
 MADE_BY = {
     'mask/compressed': ('compressed_from_array', CompressedImage),
     'mask/rle': ('runs_from_mask', CompressedImage),
+    'polygons': ('polygons_from_mask', MaskPolygons),
     'overlay': ('overlay', Image),
     'overlay/compressed': ('overlay', CompressedImage),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 import queue
 import threading
 import time
+from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -18,7 +19,7 @@ from rclpy.qos import QoSProfile
 from robots import wait_until
 from scene import Scene
 from sensor_msgs.msg import CompressedImage, Image
-from shadowtutor_msgs.msg import StudentStatus
+from shadowtutor_msgs.msg import MaskPolygons, StudentStatus
 from torch.nn import Module
 
 from shadowtutor_ros.harness.collector import Collector, LOSSLESS
@@ -28,11 +29,13 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.student_node import StudentNode
 from shadowtutor_ros.nodes.toolkit.managed import StartError
 from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.tasks.segmentation.outlines import filled
 from shadowtutor_ros.tasks.table import TASKS
 from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.masks import mask_of
 from shadowtutor_ros.wire.messages import header_to_msg
 from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
+from shadowtutor_ros.wire.polygon_messages import outlines_of
 
 pytestmark = pytest.mark.ros
 
@@ -143,13 +146,13 @@ def test_bad_images_are_counted_and_the_next_good_one_is_segmented(
 
 
 @pytest.mark.parametrize('topic', [
-    'overlay', 'overlay/compressed', 'mask/compressed', 'mask/rle'])
+    'overlay', 'overlay/compressed', 'mask/compressed', 'mask/rle', 'polygons'])
 def test_a_picture_is_made_for_who_asks_with_the_images_header(
     camera: Camera, student: Student, scene: Scene, topic: str,
 ) -> None:
-    received: queue.Queue[Image | CompressedImage] = queue.Queue()
+    received: queue.Queue[Any] = queue.Queue()
     node = camera.node
-    type_ = Image if topic == 'overlay' else CompressedImage
+    type_ = {'overlay': Image, 'polygons': MaskPolygons}.get(topic, CompressedImage)
     node.create_subscription(type_, f'/student/{topic}', received.put, 1)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -172,6 +175,11 @@ def test_a_picture_is_made_for_who_asks_with_the_images_header(
         jpeg = cv2.imencode('.jpg', painted, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
         np.testing.assert_array_equal(
             compressed_to_bgr(msg), cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    elif topic == 'polygons':
+        assert (msg.height, msg.width, msg.left_out) == (*mask.shape, 0)
+        assert msg.background == len(student.info.class_names) - 1
+        np.testing.assert_array_equal(
+            filled(outlines_of(msg), mask.shape, msg.background), mask)
     elif topic == 'mask/rle':
         assert msg.format == 'mono8; rle compressed mono8'
         np.testing.assert_array_equal(mask_of(msg), mask)
