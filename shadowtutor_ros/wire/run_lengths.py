@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Class ids as run lengths: exact, and a sixth of a PNG of the same mask.
+Class ids as run lengths: exact, and a fifth of the PNG of a mask.
 
 A mask is read row by row, on from one row's end to the next one's beginning. Behind its height,
 its width and the number of its runs, little-endian and of 32 bits, comes one zlib stream: the
