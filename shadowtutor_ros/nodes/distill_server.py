@@ -24,8 +24,8 @@ from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
 from shadowtutor_ros.nodes.link.stream_channels import MAX_KEY_FRAME, StreamChannels
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
 from shadowtutor_ros.runtime.job import OnLesson, Phase, Progress
-from shadowtutor_ros.runtime.tutor import Tutor
-from shadowtutor_ros.schedule.turns import Refused, Superseded
+from shadowtutor_ros.runtime.tutor import StudentNeeded, Tutor
+from shadowtutor_ros.schedule.turns import Refused, StreamTaken, Superseded, TooManyStreams
 from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.messages import key_frame_from_goal, quoted, update_to_msg
 from shadowtutor_ros.wire.piece_messages import update_to_bytes
@@ -165,7 +165,7 @@ class DistillServer:
 
     def _consider(self, request: Distill.Goal) -> GoalResponse:
         try:
-            if (size := len(request.key_frame.data)) > MAX_KEY_FRAME:
+            if (size := len(request.student) + len(request.key_frame.data)) > MAX_KEY_FRAME:
                 raise Refused(f'expected a key frame of at most {MAX_KEY_FRAME} bytes, '
                               f'got {size}')
             self._desk.seal.check(request)
@@ -184,8 +184,8 @@ class DistillServer:
 
     def _begin(self, handle: ServerGoalHandle) -> None:
         goal, request = _OpenGoal(handle, self._desk.seal), handle.request
-        image = bytes(request.key_frame.data)
-        request.key_frame.data = array('B')  # rclpy keeps requests for a while
+        payload = bytes(request.student) + bytes(request.key_frame.data)
+        request.student = request.key_frame.data = array('B')  # rclpy keeps requests for a while
         with self._changed:
             older = [g for g in self._goals
                      if g.stream_id == goal.stream_id and g.answer is None and g.end is None]
@@ -199,7 +199,7 @@ class DistillServer:
             tutor, channels = self._desk.served()
             tutor.admit(goal.stream_id, request.robot)
             if not request.channel:
-                self._submit(goal, tutor, image)
+                self._submit(goal, tutor, payload)
                 return
             goal.tell(0.0)
             goal.channel = channels.of(goal.stream_id, request.robot, request.channel)
@@ -208,12 +208,12 @@ class DistillServer:
         except Exception as error:  # one bad key frame must not take the tutor down
             self._end(goal, error)
 
-    def _submit(self, goal: _OpenGoal, tutor: Tutor, image: bytes) -> None:
+    def _submit(self, goal: _OpenGoal, tutor: Tutor, payload: bytes) -> None:
         if goal.end is not None:
             return
         goal.complete = time.monotonic()
         try:
-            answer = tutor.submit(key_frame_from_goal(goal.handle.request, image),
+            answer = tutor.submit(key_frame_from_goal(goal.handle.request, payload),
                                   goal.on_progress, self._desk.on_lesson())
         except Exception as error:
             self._end(goal, error)
@@ -310,11 +310,21 @@ class DistillServer:
             result.message = str(outcome)
             # It may not be marked yet: rclpy does so after the callback that told of it.
             (goal.handle.canceled if goal.handle.is_cancel_requested else goal.handle.abort)()
-        elif isinstance(outcome, NotActive):  # nothing to complain of: somebody wants it so
-            result.message = str(outcome)
+        elif isinstance(outcome, NotActive | StudentNeeded):  # nothing to complain of
+            result.message, result.refusal = str(outcome), _refusal(outcome)
             goal.handle.abort()
         else:
             self._desk.on_failure(goal.name, outcome)
             result.message = f'{type(outcome).__name__}: {outcome}'
+            result.refusal = _refusal(outcome)
             goal.handle.abort()
         return result
+
+
+def _refusal(error: BaseException) -> int:
+    """Return what a robot can do about an error."""
+    if isinstance(error, StudentNeeded):
+        return int(Distill.Result.NEEDS_STUDENT)
+    if isinstance(error, NotActive | TooManyStreams | StreamTaken):
+        return int(Distill.Result.NOT_HERE)
+    return int(Distill.Result.FAILED)

@@ -15,7 +15,8 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.diagnostics import TutorDiagnostics
 from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.toolkit.topics import publisher
-from shadowtutor_ros.runtime.tutor import Tutor, TutorReport
+from shadowtutor_ros.runtime.report import TutorReport
+from shadowtutor_ros.runtime.tutor import Tutor
 
 
 class TutorStatusTopics:

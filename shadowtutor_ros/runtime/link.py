@@ -4,13 +4,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 import math
 import time
 from typing import Protocol
 
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.runtime.tutor import Tutor
+from shadowtutor_ros.runtime.tutor import StudentNeeded, Tutor
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
+
+
+class Refusal(Enum):
+    """
+    What can be done about a key frame that a tutor does not answer.
+
+    NEEDS_STUDENT: it does not know the weights that run here, and wants them with the next one.
+    NOT_HERE: it does not take key frames of this robot now; another tutor may.
+    """
+
+    FAILED = 'failed'
+    NEEDS_STUDENT = 'needs student'
+    NOT_HERE = 'not here'
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,7 @@ class LinkFailure:
     reason: str
     silent: bool = False
     gone: bool = False
+    refusal: Refusal = Refusal.FAILED
 
 
 Reply = StudentUpdate | LinkFailure
@@ -67,6 +82,8 @@ class LocalLink:
     def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         try:
             self._reply = self._tutor.distill(key_frame)
+        except StudentNeeded as error:
+            self._reply = LinkFailure(str(error), refusal=Refusal.NEEDS_STUDENT)
         except ShadowTutorError as error:
             self._reply = LinkFailure(f'{type(error).__name__}: {error}')
         self.answered_at = time.perf_counter()

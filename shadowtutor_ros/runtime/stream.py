@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import logging
 import math
-import secrets
 import time
 
 import numpy as np
@@ -20,6 +19,7 @@ from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL, Shapes, shapes_of
 from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.runtime.library import Library
+from shadowtutor_ros.runtime.session import Running, Session
 from shadowtutor_ros.schedule.load import Effort, steps_allowed
 from shadowtutor_ros.schedule.scene_watch import SceneWatch
 from shadowtutor_ros.snapshot import (
@@ -32,16 +32,13 @@ from shadowtutor_ros.snapshot import (
 )
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.wire.encoder import Draft, Encoder, exact, intra, WeightSettings
-from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
+from shadowtutor_ros.wire.update import StudentUpdate
 from shadowtutor_ros.wire.weights import EncodedWeights
 
 _LOG = logging.getLogger(__name__)
 _VERSIONS = 3  # kept at most: what the robot runs, what it was given, what it is given next
 _REMEMBERED = 64 << 20  # bytes of key frames, in the host's memory
 _TOLERANCE = 0.015  # of the metric on the key frame: a lesson may lose so much by being sent
-# Versions that may have been given after the last one that was kept. As many again, by chance: a
-# tutor that is killed twice in a row must not begin with the same numbers twice.
-_GAP = 1000
 # Key frames from one student in the library to the next: while a scene lasts, and where it ends.
 _EVERY, _SCENE = 16, 3
 
@@ -69,14 +66,6 @@ class _Watch:
             self._on_step(step, metric, loss)
         if time.monotonic() > self._end:
             raise _TimeIsUp
-
-
-@dataclass(frozen=True)
-class Running:
-    """What a robot says that it runs: a version of a session."""
-
-    session_id: int
-    version: int
 
 
 class FirstStudent:
@@ -129,8 +118,8 @@ class Stream:
         library: Library | None = None,
     ) -> None:
         self.stream_id = stream_id
-        self.session_id = _new_session()
-        self.version = self.base_version = 0
+        self._session = Session()
+        self.base_version = 0
         self.key_frames = 0
         self.lesson = Lesson(FULL, math.nan, math.nan, 0)
         self.effort = Effort(0.0, 0.0, 0, 0, 0)
@@ -143,10 +132,8 @@ class Stream:
         self._state = TrainingState(first.student.network, first.student.device)
         self._encoder = Encoder(weights)
         self._given = _Given(0, self._state.on_host(FULL))
-        self._whole = (0, first.weights)
+        self._whole = (self._given, first.weights)
         self._encoder.keep(0, self._given.tensors)
-        self._forgotten = range(0)  # versions that may have been given and are not known
-        self._remembered: frozenset[int] = frozenset()  # but these of them are
 
     @classmethod
     def restored(
@@ -165,7 +152,6 @@ class Stream:
         versions = _versions_from(snapshot, shapes)
         stream._encoder.restore(snapshot, versions, shapes)
         stream._memory.restore(snapshot, first.student.network.classes)
-        stream.session_id = number_from(snapshot, 'session_id', np.uint64)
         stream.base_version = number_from(snapshot, 'base_version')
         stream.key_frames = number_from(snapshot, 'key_frames')
         stream.lesson = Lesson(
@@ -179,13 +165,36 @@ class Stream:
             raise BadSnapshot(f'expected the weights of version {given}, '
                               f'got those of {sorted(versions)}')
         stream._given = _Given(given, versions[given])
-        stream.version = (number_from(snapshot, 'version') + _GAP
-                          + secrets.randbelow(_GAP))
-        stream._forgotten = range(stream.version + 1)
-        stream._remembered = frozenset(versions)
+        stream._session = Session.after(
+            Running(number_from(snapshot, 'session_id', np.uint64),
+                    number_from(snapshot, 'version')), versions)
         if library is not None:
             library.note(stream_id, versions[given])
         return stream
+
+    @property
+    def version(self) -> int:
+        """The version counted last."""
+        return self._session.version
+
+    def needs(self, running: Running) -> bool:
+        """Say whether it is only from the robot itself that it can have what that runs."""
+        return running.can_go_on and not self._session.knows(running)
+
+    def take_over(self, running: Running, tensors: Mapping[str, Tensor]) -> None:
+        """
+        Go on from the whole student that a robot runs and has handed up.
+
+        Whoever taught it may have given more since: the next versions are beyond those. Its cold
+        start is over.
+        """
+        self._session = Session.after(running, [running.version])
+        self.base_version = running.version
+        self._state.begin_from(tensors)
+        self._state.was_good_enough |= running.version > 0
+        self._given = _Given(running.version, self._state.on_host(FULL))
+        self._encoder.begin_anew()
+        self._encoder.keep(running.version, self._given.tensors)
 
     def snapshot(self) -> Snapshot:
         """Return all that ``restored`` needs, in the host's memory."""
@@ -195,7 +204,7 @@ class Stream:
             'versions': np.array(sorted(versions)),
             **{f'versions/{version}/{name}': array_of(tensor)
                for version, tensors in versions.items() for name, tensor in tensors.items()},
-            'session_id': np.array(self.session_id, np.uint64),
+            'session_id': np.array(self._session.id, np.uint64),
             'version': np.array(self.version), 'given': np.array(self._given.version),
             'base_version': np.array(self.base_version), 'key_frames': np.array(self.key_frames),
             'initial_metric': np.array(self.lesson.initial_metric),
@@ -218,8 +227,8 @@ class Stream:
         Raise BadLabelling or NonFiniteUpdate.
         """
         started = time.monotonic()
-        base = self._base(running)
-        self.version += 1
+        base = self._session.base(running)
+        self._session.version += 1
         trainer.state.copy_(self._state)
         try:
             if trainer.group == FULL:
@@ -266,10 +275,10 @@ class Stream:
 
         It changes nothing: a robot may ask as often as it likes.
         """
-        given, (version, weights) = self._given, self._whole
-        if version != given.version:
+        given, (encoded, weights) = self._given, self._whole
+        if encoded is not given:
             weights = exact(given.tensors)
-            self._whole = (given.version, weights)
+            self._whole = (given, weights)
         return self._update(weights, FULL, given.version)
 
     def _train_until(
@@ -326,16 +335,6 @@ class Stream:
             self._library.keep(self.stream_id, self.key_frames, self._given.tensors)
             self._left = self.key_frames
 
-    def _base(self, running: Running) -> int | None:
-        """Return the version of this session that a robot runs, None if it is not known."""
-        if running.session_id != self.session_id:
-            return None
-        if running.version > self.version:  # more was forgotten than the numbers leave room for
-            self.session_id = _new_session()
-            return None
-        forgotten = running.version in self._forgotten and running.version not in self._remembered
-        return None if forgotten else running.version
-
     def _group_for(self, base: int | None, group: str) -> str:
         """Return what a robot at ``base`` needs: ``group``, or ``full`` if its front is old."""
         known = base is not None and self.base_version <= base < self.version
@@ -368,15 +367,8 @@ class Stream:
     def _update(self, weights: EncodedWeights, group: str, version: int) -> StudentUpdate:
         return StudentUpdate(
             stream_id=self.stream_id, sequence=0, stamp=0, frame_id='',
-            layout_hash=self._layout_hash, group=group, session_id=self.session_id,
+            layout_hash=self._layout_hash, group=group, session_id=self._session.id,
             base_version=0, version=version, weights=weights)
-
-
-def _new_session() -> int:
-    session_id = NO_SESSION
-    while session_id == NO_SESSION:
-        session_id = secrets.randbits(64)
-    return session_id
 
 
 def _versions_from(snapshot: Snapshot, shapes: Shapes) -> dict[int, Mapping[str, Tensor]]:

@@ -11,15 +11,17 @@ import time
 import torch
 
 from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
-from shadowtutor_ros.runtime.link import Link, LinkFailure
+from shadowtutor_ros.runtime.link import Link, LinkFailure, Refusal
 from shadowtutor_ros.runtime.waiting import CpuWaiting
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
 from shadowtutor_ros.wire.errors import BadKeyFrame, BadUpdate, LayoutMismatch
 from shadowtutor_ros.wire.key_frame import encode_frame, EncodedFrame, FRAME_FORMATS, WEBP
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate, verify_update
+from shadowtutor_ros.wire.whole import pack_student
 
 
 def student_from_update(
@@ -101,6 +103,8 @@ class StudentLoop:
     example. The loop goes on with what it has; whoever owns it asks the tutor for that student
     and has the loop ``exchange`` it. ``asking``, until then: no key frames, whose answers would
     be of no use and in the way of that student.
+
+    A tutor that does not know the weights that run here is handed them with the next key frame.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class StudentLoop:
         self._sent_at = math.nan
         self._waiting = CpuWaiting(_NOT_OF_THE_LINK)
         self._sent_bytes = 0
+        self._hands_up = False
         self._key_frame = _Moment(0, 0)
         self._learnt_on: _Moment | None = None
         self._newest = _Moment(0, 0)
@@ -177,6 +182,10 @@ class StudentLoop:
             return
         self.counters.turnaround_seconds = self._link.answered_at - self._sent_at
         if isinstance(reply, LinkFailure):
+            if reply.refusal is Refusal.NEEDS_STUDENT and not self._hands_up:
+                self._hands_up = True
+                self.scheduler.ask_again()
+                return
             self._fail(reply.reason, reply.silent, reply.gone)
             return
         try:
@@ -208,7 +217,7 @@ class StudentLoop:
         """
         self.student, self.session_id, self.version = student, session_id, version
         self._inference = inference or LocalInference(student)
-        self.foreign = self.asking = False
+        self.foreign = self.asking = self._hands_up = False
         self._learnt_on = None
         self.scheduler = Scheduler(self.scheduler.settings)
         self._set_floor(0)
@@ -255,7 +264,10 @@ class StudentLoop:
             return
         counters = self.counters
         counters.key_frames += 1
-        self._sent_bytes = len(encoded.data)
+        # A checkpoint of its own is no tutor's to go on from.
+        layout_hash = self.student.layout_hash if self.session_id != NO_SESSION else 0
+        student = pack_student(self.student.weights(FULL)) if self._hands_up else b''
+        self._sent_bytes = len(student) + len(encoded.data)
         counters.bytes_up += self._sent_bytes
         counters.key_frame_stamp = stamp
         self._key_frame = self._newest
@@ -265,7 +277,8 @@ class StudentLoop:
         self._link.send(KeyFrame(
             self.stream_id, counters.key_frames, self.session_id, self.version, stamp, frame_id,
             encoded, self._robot, 0.0 if math.isnan(period) else period,
-            self.scheduler.wanted_stride), None if self.policy is None else self.policy.timeout)
+            self.scheduler.wanted_stride, layout_hash, student),
+            None if self.policy is None else self.policy.timeout)
 
     def _apply(self, update: StudentUpdate) -> None:
         counters = self.counters
@@ -273,7 +286,7 @@ class StudentLoop:
         self._inference.load(verify_update(
             update, self.student, self.session_id, self.version), update.version)
         self.session_id, self.version = update.session_id, update.version
-        self.foreign = False
+        self.foreign = self._hands_up = False
         self._learnt_on = self._key_frame
         self.scheduler.on_update(0.0 if math.isnan(update.metric) else update.metric)
         counters.updates_applied += 1
@@ -292,6 +305,7 @@ class StudentLoop:
         self._set_floor(update.stride_floor)
 
     def _fail(self, reason: str, silent: bool = False, gone: bool = False) -> None:
+        self._hands_up = False
         self.counters.failures += 1
         self.counters.failed, self.counters.detail = True, reason
         self.scheduler.on_failure(silent)

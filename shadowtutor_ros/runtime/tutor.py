@@ -17,18 +17,22 @@ import torch
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.distill.trainer import Trainer
 from shadowtutor_ros.model.device import free_memory
+from shadowtutor_ros.model.groups import FULL, shapes_of
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.job import Job, OnLesson, OnProgress, Phase, Progress
 from shadowtutor_ros.runtime.labeller import Labeller
 from shadowtutor_ros.runtime.pipeline import Pipeline, Stages
-from shadowtutor_ros.runtime.stream import FirstStudent, Running, Stream, stream_bytes
+from shadowtutor_ros.runtime.report import StreamReport, TutorReport
+from shadowtutor_ros.runtime.session import Running
+from shadowtutor_ros.runtime.stream import FirstStudent, Stream, stream_bytes
 from shadowtutor_ros.runtime.stream_store import StreamStore
 from shadowtutor_ros.schedule.load import Load, Wish
-from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Superseded, Turns
+from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Refused, Superseded, Turns
 from shadowtutor_ros.teacher.protocol import StampedFrame, Teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame, MAX_PIXELS
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
+from shadowtutor_ros.wire.whole import unpack_student
 
 _LOG = logging.getLogger(__name__)
 MAX_STREAMS = 256
@@ -36,6 +40,10 @@ LESSON_SECONDS = 60.0
 _LOOKED_AT = 8  # lessons at most that wait to be shown; more are not shown
 _MOST_DESKS, _DESKS_OF_A_GPU = 8, 4  # of a CPU; of a GPU, which works while others encode
 _BATCH_OF_A_GPU = 8  # frames; several together cost a CPU as much as one by one
+
+
+class StudentNeeded(Refused):
+    """A robot runs weights that this tutor does not know: it shall hand them up."""
 
 
 @dataclass(frozen=True)
@@ -62,42 +70,6 @@ class TutorSettings:
     lesson_seconds: float = LESSON_SECONDS
 
 
-@dataclass(frozen=True)
-class StreamReport:
-    """
-    A stream with a session; metrics of its last key frame, 0-1, NaN before the first.
-
-    ``stride_floor`` is what its robot was told last: the least distance of key frames in frames,
-    0: any. ``library_id`` is the last student of the library that a lesson started from, empty if
-    none did, and ``library_gain`` what it was better by on that key frame, 0-1.
-    """
-
-    stream_id: str
-    version: int
-    key_frames: int
-    initial_metric: float
-    metric: float
-    steps: int
-    idle_seconds: float
-    stride_floor: int = 0
-    library_id: str = ''
-    library_gain: float = 0.0
-
-
-@dataclass(frozen=True)
-class TutorReport:
-    """
-    Key frames ``queued`` now, and seconds since the tutor was made in which it taught.
-
-    ``steps_share`` is the part of a lesson's steps that the load leaves, 0-1.
-    """
-
-    queued: int
-    teaching_seconds: float
-    streams: tuple[StreamReport, ...]
-    steps_share: float = 1.0
-
-
 class Tutor:
     """
     A teacher and a stream per robot's camera.
@@ -112,6 +84,7 @@ class Tutor:
         self.settings = settings
         self._labeller = Labeller(teacher)
         self._first = FirstStudent(first_student, settings.weights)
+        self._shapes = shapes_of(self._first.student.weights(FULL))
         self._store = StreamStore(
             self._first, settings.weights, settings.state_folder, settings.library)
         self._streams: dict[str, Stream] = {}
@@ -173,8 +146,8 @@ class Tutor:
 
         It replaces an older one of its stream that waits, which is Superseded. The future may be
         cancelled until its turn comes; after that whatever ``on_progress`` raises ends the work.
-        It fails with BadLabelling, a TeacherError or a WireError. ``on_lesson`` is told after the
-        answer, from a thread for that, unless it is behind. Raise Refused.
+        It fails with BadLabelling, a TeacherError, a WireError or StudentNeeded. ``on_lesson`` is
+        told after the answer, from a thread for that, unless it is behind. Raise Refused.
         """
         stream_id, now = key_frame.stream_id, time.monotonic()
         job = Job(key_frame, on_progress or _nothing, on_lesson, now)
@@ -265,12 +238,22 @@ class Tutor:
         started = time.monotonic()
         try:
             job.on_progress(Progress(Phase.LABELLING))
+            self._recognise(job.key_frame)
             job.frame = decode_frame(job.key_frame.encoded, self.settings.max_pixels)
         except BaseException as error:
             job.fail(error)
             return False
         job.teacher_time = time.monotonic() - started
         return True
+
+    def _recognise(self, key_frame: KeyFrame) -> None:
+        """Raise StudentNeeded when it takes the robot's own student to go on from that."""
+        if key_frame.layout_hash != self._first.student.layout_hash or key_frame.student:
+            return  # what it has is another student, or is here
+        if self._stream(key_frame.stream_id).needs(_running(key_frame)):
+            raise StudentNeeded(
+                f'version {key_frame.student_version} of session {key_frame.session_id:016x} '
+                'is not known here: expected it with the next key frame')
 
     def _label(self, jobs: Sequence[Job]) -> list[Job]:
         started = time.monotonic()
@@ -315,11 +298,14 @@ class Tutor:
         assert job.frame is not None
         assert job.labelling is not None
         job.on_progress(Progress(Phase.TRAINING))
+        running = _running(key_frame)
+        if (key_frame.student and key_frame.layout_hash == self._first.student.layout_hash
+                and stream.needs(running)):
+            stream.take_over(running, unpack_student(key_frame.student, self._shapes))
         with self._lock:
             share = self._load.share(started)
         update = stream.teach(
-            trainer, job.frame, job.labelling,
-            Running(key_frame.session_id, key_frame.student_version),
+            trainer, job.frame, job.labelling, running,
             lambda step, metric, loss: job.on_progress(
                 Progress(Phase.TRAINING, step, metric, loss)), share,
             self.settings.lesson_seconds)
@@ -375,6 +361,10 @@ def _desks_of(device: torch.device) -> int:
     if device.type == 'cuda':
         return _DESKS_OF_A_GPU
     return min(_MOST_DESKS, torch.get_num_threads())
+
+
+def _running(key_frame: KeyFrame) -> Running:
+    return Running(key_frame.session_id, key_frame.student_version)
 
 
 def _nothing(progress: Progress) -> None:

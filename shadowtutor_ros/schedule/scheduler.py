@@ -130,6 +130,11 @@ class Scheduler:
         self._failures = 1 if silent else self._failures + 1
         self._step = 0
 
+    def ask_again(self) -> None:
+        """Make the next frame a key frame: the last one taught nothing, and nothing failed."""
+        self._outstanding = False
+        self._step = self._wanted_step()
+
     def _wanted_step(self) -> int:
         if not self._failures:
             return self.stride

@@ -71,7 +71,7 @@ def goal_from_key_frame(
     is later than the process's last.
     """
     header = header_to_msg(key_frame.stamp, key_frame.frame_id)
-    data = b'' if channel else key_frame.encoded.data
+    student, data = (b'', b'') if channel else (key_frame.student, key_frame.encoded.data)
     return seal.sign(Distill.Goal(
         header=header,
         stream_id=key_frame.stream_id,
@@ -86,15 +86,28 @@ def goal_from_key_frame(
         transfer=transfer,
         frame_period=key_frame.frame_period,
         stride=key_frame.stride,
+        layout_hash=key_frame.layout_hash,
+        student_size=len(key_frame.student),
+        student=bytes_to_field(student),
         moment=moment))
 
 
-def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFrame:
-    """
-    Return the key frame of an action goal; ``data`` is the image that came in pieces.
+def payload_of(key_frame: KeyFrame) -> bytes:
+    """Return what pieces carry where a goal has a channel: the student, if any, and the image."""
+    return key_frame.student + key_frame.encoded.data
 
-    Raise BadKeyFrame when its frame period cannot be one.
+
+def key_frame_from_goal(goal: Distill.Goal, payload: bytes | None = None) -> KeyFrame:
     """
+    Return the key frame of an action goal; ``payload`` is what came in pieces.
+
+    Raise BadKeyFrame when its frame period cannot be one, or there is less than a student in it.
+    """
+    if payload is None:
+        payload = bytes(goal.student) + bytes(goal.key_frame.data)
+    if goal.student_size > len(payload):
+        raise BadKeyFrame(f'expected a student of {goal.student_size} bytes, '
+                          f'got {len(payload)} bytes altogether')
     if not 0.0 <= goal.frame_period < math.inf:
         raise BadKeyFrame(f'frame_period: expected 0 or more seconds, got {goal.frame_period}')
     return KeyFrame(
@@ -105,10 +118,11 @@ def key_frame_from_goal(goal: Distill.Goal, data: bytes | None = None) -> KeyFra
         student_version=goal.student_version,
         stamp=stamp_from_msg(goal.header.stamp),
         frame_id=goal.header.frame_id,
-        encoded=EncodedFrame(
-            goal.key_frame.format, bytes(goal.key_frame.data) if data is None else data),
+        encoded=EncodedFrame(goal.key_frame.format, payload[goal.student_size:]),
         frame_period=goal.frame_period,
-        stride=goal.stride)
+        stride=goal.stride,
+        layout_hash=goal.layout_hash,
+        student=payload[:goal.student_size])
 
 
 def update_to_msg(

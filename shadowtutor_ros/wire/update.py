@@ -26,7 +26,9 @@ class KeyFrame:
 
     ``robot`` is a random number of the process that sends it, 0 if it does not say.
     ``frame_period`` are seconds from one of its frames to the next, ``stride`` the frames to its
-    next key frame as Algorithm 2 wants it, before any floor; 0 if it does not say.
+    next key frame as Algorithm 2 wants it, before any floor; 0 if it does not say. ``layout_hash``
+    is of the student that it runs and can hand up, 0 if it does not; ``student`` is that student
+    as ``pack_student`` made it, if a tutor asked for it.
     """
 
     stream_id: str
@@ -39,6 +41,8 @@ class KeyFrame:
     robot: int = 0
     frame_period: float = 0.0
     stride: int = 0
+    layout_hash: int = 0
+    student: bytes = b''
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from shadowtutor_ros.wire.messages import (
     goal_from_key_frame,
     info_from_response,
     key_frame_from_goal,
+    payload_of,
     quoted,
     stamp_from_msg,
     stamp_to_msg,
@@ -51,6 +52,18 @@ def test_a_key_frame_comes_back_from_the_wire() -> None:
     goal = deserialize_message(
         serialize_message(goal_from_key_frame(key_frame)), Distill.Goal)
     assert key_frame_from_goal(goal) == key_frame
+
+
+def test_a_student_that_is_handed_up_comes_back_from_the_wire_and_out_of_pieces() -> None:
+    key_frame = KeyFrame('robot', 3, 5, 8, 0, 'camera', EncodedFrame('jpeg', b'image'), 2,
+                         layout_hash=2**64 - 3, student=b'student')
+    for channel in ('', '/channel'):
+        goal = deserialize_message(
+            serialize_message(goal_from_key_frame(key_frame, channel)), Distill.Goal)
+        assert bytes(goal.student) == (b'' if channel else b'student')
+        assert key_frame_from_goal(goal, payload_of(key_frame) if channel else None) == key_frame
+    with pytest.raises(BadKeyFrame, match='expected a student of 7 bytes, got 6 bytes'):
+        key_frame_from_goal(goal, b'studen')
 
 
 @pytest.mark.parametrize('period', [math.nan, math.inf, -0.5])

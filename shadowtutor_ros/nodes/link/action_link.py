@@ -19,9 +19,14 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.goal_client import GoalClient
 from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
 from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry, SECOND_ANSWER
-from shadowtutor_ros.runtime.link import LinkFailure, Reply
+from shadowtutor_ros.runtime.link import LinkFailure, Refusal, Reply
 from shadowtutor_ros.wire.errors import BadUpdate
-from shadowtutor_ros.wire.messages import goal_from_key_frame, quoted, update_from_msg
+from shadowtutor_ros.wire.messages import (
+    goal_from_key_frame,
+    payload_of,
+    quoted,
+    update_from_msg,
+)
 from shadowtutor_ros.wire.piece_messages import update_from_bytes
 from shadowtutor_ros.wire.seal import answer_to, BadTag, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
@@ -32,6 +37,9 @@ from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 _DOUBT = 0.7
 _FIRST_SIGN = 0.3
 _MOMENT = 0.25
+
+_REFUSALS = {Distill.Result.NEEDS_STUDENT: Refusal.NEEDS_STUDENT,
+             Distill.Result.NOT_HERE: Refusal.NOT_HERE}
 
 
 class ActionLink:
@@ -72,6 +80,11 @@ class ActionLink:
         self._question = b''
         self._hint = ''  # what somebody without the key said
 
+    @property
+    def ready(self) -> bool:
+        """Say whether there is a tutor, as far as is known."""
+        return not self._gone() and self._client.server_is_ready()
+
     def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         sequence = key_frame.sequence
         with self._answered:
@@ -81,7 +94,7 @@ class ActionLink:
             self._hint = ''
             self._sent = time.monotonic()
             self._extend()
-        if self._gone() or not self._client.server_is_ready():
+        if not self.ready:
             self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True, True))
             return
         alive = partial(self._on_sign_of_life, sequence)
@@ -99,7 +112,7 @@ class ActionLink:
             if (self._channel is not None and sequence == self._sequence
                     and self._reply is None):
                 # After the goal, which need not wait behind the pieces.
-                self._channel.send(key_frame.encoded.data, alive, goal.transfer)
+                self._channel.send(payload_of(key_frame), alive, goal.transfer)
 
     def receive(self, wait: bool) -> Reply | None:
         with self._answered:
@@ -199,7 +212,7 @@ class ActionLink:
             if self._seal.keyed:  # anybody can say that
                 self._hint = f'; {reason}'
             else:
-                self._answer(sequence, LinkFailure(reason))
+                self._answer(sequence, LinkFailure(reason, refusal=Refusal.NOT_HERE))
             return
         with self._answered:
             if sequence != self._sequence:
@@ -217,7 +230,8 @@ class ActionLink:
             return
         elif response.status != GoalStatus.STATUS_SUCCEEDED:
             reason = quoted(response.result.message) or f'goal ended with status {response.status}'
-            self._answer(sequence, LinkFailure(reason))
+            self._answer(sequence, LinkFailure(reason, refusal=_REFUSALS.get(
+                response.result.refusal, Refusal.FAILED)))
         elif self._channel is not None and response.result.transfer:
             self._on_sign_of_life(sequence)  # its pieces come, or have come
         else:

@@ -25,7 +25,7 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry
-from shadowtutor_ros.runtime.link import LinkFailure
+from shadowtutor_ros.runtime.link import LinkFailure, Refusal
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.seal import answer_to, Seal, UNKEYED
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION
@@ -37,7 +37,7 @@ NAME = '/tutor/distill'
 FRAME = np.zeros((8, 8, 3), np.uint8)
 REJECTED = LinkFailure(
     "/tutor/distill rejected the key frame: too large, no place, another robot's stream_id, "
-    'or another key; its log says which')
+    'or another key; its log says which', refusal=Refusal.NOT_HERE)
 
 
 @dataclass
