@@ -32,11 +32,11 @@ class System:
     scene: Scene
     collector: Collector
 
-    def tutor(self, **parameters: object) -> NodeProcess:
+    def tutor(self, name: str = 'tutor', **parameters: object) -> NodeProcess:
         return self._start('tutor_node', {
             'teacher': 'labels', 'teacher_weights': str(self.scene.label_maps),
             'labels_fps': self.scene.fps, 'checkpoint': 'random', 'threads': 1,
-            'max_updates': 4, 'cold_start_updates': 4, **parameters})
+            'max_updates': 4, 'cold_start_updates': 4, **parameters}, {'__node': name})
 
     def endless_labels(self) -> str:
         """Label maps for all the minutes that the video may be looped."""

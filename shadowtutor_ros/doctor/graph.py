@@ -19,6 +19,7 @@ class SeenStudent:
     """
     A student node: the actions it asks, the image topics it subscribes to, its last status.
 
+    ``tutor`` is the node that serves it, by that status.
     ``mismatches`` says of an image topic why its publisher and the student do not fit.
     """
 
@@ -27,6 +28,7 @@ class SeenStudent:
     mismatches: dict[str, str] = field(default_factory=dict)
     waiting: bool = False
     detail: str = ''
+    tutor: str = ''
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def judge_cameras(graph: Graph, role: str) -> Finding:
 def judge_student(graph: Graph, name: str) -> Finding:
     """Judge whether the student ``name`` has a tutor and images."""
     student, what = graph.students[name], f'student {name}'
-    if lonely := [action for action in student.actions if action not in graph.tutors]:
+    lonely = [action for action in student.actions if action not in graph.tutors]
+    if lonely and len(lonely) == len(student.actions):
         others = [action.removesuffix('/distill') for action in sorted(graph.tutors)]
         return Finding(
             PROBLEM, what, f'asks {lonely[0]}, which nobody serves',
@@ -97,8 +100,14 @@ def judge_student(graph: Graph, name: str) -> Finding:
     if student.waiting:
         return Finding(WARNING, what, f'waits: {student.detail}',
                        'look at the log of the tutor')
-    return Finding(OK, what, f'has {", ".join(student.actions)} and {", ".join(student.images)}'
-                   + (f'; {student.detail}' if student.detail else ''))
+    there = ', '.join(action for action in student.actions if action not in lonely)
+    served = f' (served by {student.tutor})' if len(student.actions) > 1 else ''
+    found = (f'has {there}{served} and {", ".join(student.images)}'
+             + (f'; {student.detail}' if student.detail else ''))
+    if lonely:
+        return Finding(WARNING, what, f'{found}; nobody serves {", ".join(lonely)}: none would '
+                       'take over', start('tutor') + '   # on the other server')
+    return Finding(OK, what, found)
 
 
 def _student(graph: Graph) -> str:

@@ -118,7 +118,8 @@ def _student(
               if topics[topic] == _FEEDBACK),
         tuple(topic for topic in subscribed if topics[topic] in _IMAGES), mismatches,
         status is not None and status.state != StudentStatus.RUNNING,
-        status.detail if status is not None else '')
+        status.detail if status is not None else '',
+        status.tutor if status is not None else '')
 
 
 def _names(endpoints: list[Any]) -> list[str]:

@@ -38,6 +38,7 @@ _TOOLTIPS = {
     'dropped/s': 'frames of the camera that a newer one overtook',
     'turnaround': "from sending the last key frame to its update's arrival",
     'failures': 'key frames without a usable answer',
+    'handovers': 'how often another tutor took over',
 }
 _CAPTIONS = {'frame': 'key frame', 'teacher': 'teacher', 'student': 'student after the lesson'}
 
@@ -133,7 +134,7 @@ class StudentCard:
             'kbit/s up': number(rates.up), 'kbit/s down': number(rates.down),
             'turnaround': seconds(status.turnaround_ms * 1e-3),
             'key frames': str(status.key_frames), 'failures': str(status.failures),
-            'version': str(status.version)})
+            'version': str(status.version), 'handovers': str(status.handovers)})
         self._figures.colour('stale', staleness(status))
         self._caption.text = _words(student.last)
         self._detail.show(status.detail, problem)

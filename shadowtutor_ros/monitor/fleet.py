@@ -49,7 +49,9 @@ class LessonView:
 @dataclass(frozen=True)
 class StudentView:
     """
-    A student now; ``idle`` are the seconds since its last status, ``tutor`` a node or ''.
+    A student now; ``idle`` are the seconds since its last status.
+
+    ``tutor`` is the node that serves it, '' if that is not known.
 
     ``tutor_silent``: that should have been heard of by now.
     """
@@ -176,10 +178,13 @@ class Fleet:
         with self._lock:
             tutors = tuple(TutorView(node, known.status, now - known.heard)
                            for node, known in sorted(self._tutors.items()))
+            by_name = {tutor.node: tutor for tutor in tutors}
             teaching = {stream.stream_id: tutor
                         for tutor in tutors for stream in tutor.status.streams}
             students = tuple(
-                self._student(node, stream_id, known, teaching.get(stream_id), now)
+                # Of several tutors that have taught it, it says itself which one serves.
+                self._student(node, stream_id, known, by_name.get(
+                    known.status.tutor, teaching.get(stream_id)), now)
                 for (node, stream_id), known in sorted(
                     self._students.items(), key=lambda item: (item[0][1], item[0][0])))
         return FleetView(students, tutors)

@@ -44,6 +44,7 @@ class _Column(Generic[T]):
 _STUDENTS: tuple[_Column[StudentView], ...] = (
     _Column('STUDENT', lambda s: plain(s.stream_id), left=True),
     _Column('STATE', lambda s: student_state(s)[0], left=True),
+    _Column('TUTOR', lambda s: plain(s.tutor), 120, left=True),
     _Column('FPS', lambda s: number(s.rates.fps, 1)),
     _Column('DROPPED/s', lambda s: number(s.rates.dropped, 1), 125),
     _Column('ms/FRAME', lambda s: number(s.status.inference_ms), 100),

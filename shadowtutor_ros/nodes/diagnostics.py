@@ -66,6 +66,8 @@ class StudentDiagnostics:
         level, message = (ERROR, problem) if problem else self._judge(
             status, last, rate('frames_processed'))
         return _array(f'{self._name}: student', level, message, status.stream_id, {
+            'tutor': status.tutor,
+            'times another tutor took over': status.handovers,
             'weight version': status.version,
             'staleness, frames': status.staleness_frames,
             'mIoU of the last key frame': f'{status.metric:.3f}',

@@ -28,12 +28,11 @@ from shadowtutor_ros.nodes.camera_losses import CameraLosses
 from shadowtutor_ros.nodes.common_parameters import path_named
 from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
-from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
-from shadowtutor_ros.nodes.link.presence import TutorPresence
 from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
+from shadowtutor_ros.nodes.link.tutors import gone_words, OneTutor, tutor_names, Tutors
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.student_settings import limits_of, settings_of
 from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
@@ -74,6 +73,7 @@ class StudentNode(ManagedNode):
         super().__init__('student')
         p = self._values = declare(self, STUDENT_PARAMETERS)
         self._settings = settings_of(p)
+        self._tutor_names = tutor_names(p['tutor'])
         self._changed = False
         self._name = self.get_fully_qualified_name()
         self._stream_id = p['stream_id'] or socket.gethostname() + self._name
@@ -98,10 +98,8 @@ class StudentNode(ManagedNode):
         self._lock = threading.RLock()
         self._active = False
         self._loop: StudentLoop | None = None
-        self._link: ActionLink | None = None
-        self._presence: TutorPresence | None = None
+        self._tutors: Tutors | None = None
         self._channel_node: ChannelNode | None = None
-        self._channel: PieceChannel | None = None
         self._request: StudentRequest | None = None
         self._successor: KeptStudent | None = None
         self._state: RobotState | None = None
@@ -125,12 +123,10 @@ class StudentNode(ManagedNode):
         first = self._at_hand(device)
         if p['transfer'] == PIECES:
             self._channel_node = ChannelNode(self)
-            self._channel = PieceChannel(
-                self._channel_node.node, channel_name(self._name, self._stream_id, self._robot),
-                UP, DOWN, MAX_UPDATE, self._seal)
-        self._presence = TutorPresence(self, p['tutor'], self._on_presence)
-        self._link = ActionLink(self, f"{p['tutor']}/distill", p['goal_timeout'], self._channel,
-                                self._seal, self._is_tutor_gone)
+        self._tutors = Tutors([
+            OneTutor(self, name, self._channel_to(number), p['goal_timeout'], self._seal,
+                     self.report)
+            for number, name in enumerate(self._tutor_names)], self._on_handover)
         if first is not None:
             self._check_task(first.student)
             self._take(*first)
@@ -152,14 +148,14 @@ class StudentNode(ManagedNode):
             worker, self._worker = self._worker, None
         if worker is None:
             return
-        assert self._link is not None
+        assert self._tutors is not None
         loop = self._loop
         assert loop is not None
         worker.join(_FRAME)
         while worker.is_alive():  # it waits for an answer
-            self._link.give_up()
+            self._tutors.give_up()
             worker.join(_FRAME)
-        self._link.give_up()
+        self._tutors.give_up()
         loop.rest()
         if self._state is not None:
             self._state.keep(loop.student, loop.session_id, loop.version, at_once=True)
@@ -167,15 +163,13 @@ class StudentNode(ManagedNode):
     def clean_up(self) -> None:
         with self._lock:
             request, self._request = self._request, None
-            link, self._link = self._link, None
-            channel, self._channel = self._channel, None
+            tutors, self._tutors = self._tutors, None
             channel_node, self._channel_node = self._channel_node, None
             state, self._state = self._state, None
-            presence, self._presence = self._presence, None
             self._loop = self._successor = None
             self._frames.dropped = self._rejected = 0
             self._detail = self._asking = ''
-        for part in (request, presence, link, channel, channel_node, state):
+        for part in (request, tutors, channel_node, state):
             if part is not None:
                 part.close()
 
@@ -197,6 +191,13 @@ class StudentNode(ManagedNode):
             return own
         return kept
 
+    def _channel_to(self, number: int) -> PieceChannel | None:
+        """Return what pieces go to a tutor by, None where everything is in the messages."""
+        if self._channel_node is None:
+            return None
+        name = channel_name(self._name, self._stream_id, self._robot, number)
+        return PieceChannel(self._channel_node.node, name, UP, DOWN, MAX_UPDATE, self._seal)
+
     def _check_task(self, student: Student) -> None:
         if (task := student.info.task) not in self._answers:
             raise UnknownTask(f'task: expected one of {", ".join(self._answers)}, whose answers '
@@ -213,24 +214,20 @@ class StudentNode(ManagedNode):
                     self._request = None  # after that, or the worker would ask once more
                     request.close()
 
-        p = self._values
+        tutors = self._tutors
+        assert tutors is not None
         with self._lock:
-            self._asking = f"asks {p['tutor']} for the {what}"
+            serving = tutors.serving
+            self._asking = f'asks {serving.name} for the {what}'
             request = self._request = StudentRequest(
-                self, p['tutor'], self._stream_id, self._robot, self._channel, p['goal_timeout'],
-                on_student, partial(self._on_refused, what), self._seal, self._is_tutor_gone)
+                self, serving.name, self._stream_id, self._robot, serving.channel,
+                self._values['goal_timeout'], on_student, partial(self._on_refused, what),
+                self._seal, lambda: tutors.serving.is_gone(), tutors.hand_over)
 
-    def _is_tutor_gone(self) -> bool:
-        presence = self._presence
-        return presence is not None and presence.gone
-
-    def _on_presence(self, came: bool) -> None:
-        """Take that a tutor came or went, the middleware says."""
-        link = self._link
-        if link is not None and came:
-            link.trust()
-        elif link is not None:
-            link.doubt()
+    def _on_handover(self, old: OneTutor, new: OneTutor) -> None:
+        self.get_logger().warning(f'{self._stream_id}: {new.name} takes over from {old.name}')
+        if (request := self._request) is not None:
+            request.turn_to(new.name, new.channel)
         self.report()
 
     def _on_refused(self, what: str, reason: str) -> None:
@@ -249,10 +246,10 @@ class StudentNode(ManagedNode):
         if self._loop is not None:
             self._successor = KeptStudent(student, session_id, version)
             return
-        assert self._link is not None
+        assert self._tutors is not None
         schedule, key_frames, limits = self._settings
         self._loop = StudentLoop(
-            student, Scheduler(schedule), self._link, self._stream_id, key_frames, session_id,
+            student, Scheduler(schedule), self._tutors, self._stream_id, key_frames, session_id,
             version, LinkPolicy(limits) if limits else None, robot=self._robot)
         self._labels.publish(student.info)
         self._begin()
@@ -330,8 +327,8 @@ class StudentNode(ManagedNode):
             self.report()
 
     def _exchange(self, loop: StudentLoop, successor: KeptStudent) -> None:
-        assert self._link is not None
-        self._link.give_up()  # a key frame for the old one
+        assert self._tutors is not None
+        self._tutors.give_up()  # a key frame for the old one
         loop.exchange(*successor)
         self._successor = None
         self._labels.publish(successor.student.info)
@@ -346,7 +343,8 @@ class StudentNode(ManagedNode):
             self._publish_status()
 
     def _diagnose(self) -> None:
-        self._crowd = crowd(self, f"{self._values['tutor']}/distill")
+        tutors = self._tutors
+        self._crowd = crowd(self, f'{tutors.serving.name}/distill') if tutors is not None else ''
         diagnostics = self._diagnostics.of(
             self._publish_status(), time.monotonic(), self.problem)
         diagnostics.header.stamp = self.get_clock().now().to_msg()
@@ -357,18 +355,22 @@ class StudentNode(ManagedNode):
                 'and services; give every robot a namespace', throttle_duration_sec=60.0)
 
     def _publish_status(self) -> StudentStatus:
-        loop, channel = self._loop, self._channel
+        loop, tutors = self._loop, self._tutors
+        channel = tutors.serving.channel if tutors is not None else None
+        gone = tutors is not None and tutors.are_gone()
         if loop is None:
             status = empty_status(StudentStatus.WAITING)
         else:
             status = status_of(loop, channel.path if channel is not None else PathEstimate(),
                                self._values['goal_timeout'])
-            if self._is_tutor_gone():
+            if gone:
                 status.link = StudentStatus.LINK_FAILED
+        if tutors is not None:
+            status.tutor, status.handovers = tutors.serving.node_name, tutors.handovers
         details = [self._asking, self._detail, self._crowd, status.detail,
                    self._losses.said(self._camera)]
-        if self._is_tutor_gone():
-            details[3] = f"the tutor {self._values['tutor']} is gone"
+        if gone:
+            details[3] = gone_words(self._tutor_names)
         if not self._active:
             status.state = StudentStatus.INACTIVE
             details = [self.phase, self.problem, *details]

@@ -17,7 +17,8 @@ from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, WEBP
 PIECES, ACTION = 'pieces', 'action'
 
 STUDENT_PARAMETERS = (
-    Parameter('tutor', '/tutor', 'Name of the tutor node; its action is <tutor>/distill.'),
+    Parameter('tutor', '/tutor', 'Name of the tutor node, whose action is <tutor>/distill; of '
+              'several, /a,/b: the first that is there serves, the next takes over from it.'),
     Parameter('stream_id', '', 'Name of this camera stream at the tutor, unique among all '
               'robots, at most 128 characters; empty: <host name><node name>.'),
     Parameter('checkpoint', '', 'Student checkpoint (.safetensors) to start from; empty: ask '

@@ -99,3 +99,16 @@ def test_the_command_for_a_student_names_the_tutor_and_the_camera_that_are_there
     usual = judge_graph(Graph(5.0, {'/tutor/distill': '/tutor'}), ROBOT)[2]
     assert '/camera/image_raw' in usual.fix
     assert '/tutor' not in usual.fix
+
+
+def test_a_student_of_two_tutors() -> None:
+    both = ('/a/distill', '/b/distill')
+    student = SeenStudent(both, (CAMERA,), tutor='/b')
+    finding = of(student, {action: action for action in both})
+    assert finding.level == OK
+    assert finding.found == f'has /a/distill, /b/distill (served by /b) and {CAMERA}'
+    finding = of(student, {'/b/distill': '/b'})
+    assert finding.level == WARNING
+    assert finding.found == (f'has /b/distill (served by /b) and {CAMERA}; '
+                             'nobody serves /a/distill: none would take over')
+    assert of(student, {}).level == PROBLEM

@@ -102,7 +102,7 @@ def test_a_camera_a_student_and_a_tutor(
     teacher = ('tutor:teacher:=labels', f'tutor:teacher_weights:={scene.label_maps}')
     with running(TutorNode, StudentNode, camera, parameters=(*teacher, checkpoint)):
         graph = seen(lambda g: g.tutors and g.cameras.get(CAMERA) and g.students == {
-            '/student': SeenStudent(('/tutor/distill',), (CAMERA,))})
+            '/student': SeenStudent(('/tutor/distill',), (CAMERA,), tutor='/tutor')})
     assert graph.tutors == {'/tutor/distill': '/tutor'}
     assert list(graph.cameras) == [CAMERA]  # not the student's masks
     assert [f.level for f in judge_graph(graph, BOTH)] == [OK] * 3

@@ -20,7 +20,7 @@ def status(stream_id: str, **values: Any) -> SimpleNamespace:
     return SimpleNamespace(**{
         'stream_id': stream_id, 'metric': math.nan, 'initial_metric': math.nan,
         'updates_applied': 0, 'frames_processed': 0, 'frames_dropped': 0, 'bytes_up': 0,
-        'bytes_down': 0, **values})
+        'bytes_down': 0, 'tutor': '', **values})
 
 
 def tutor(*streams: str) -> SimpleNamespace:
@@ -115,6 +115,19 @@ def test_a_lesson_and_its_tutor_are_joined_by_the_stream() -> None:
     assert b.tutor == '/tutor'
     assert b.last is not None
     assert (b.last.tutor, b.last.lesson.sequence, b.last.age) == ('/tutor', 2, 3.0)
+
+
+def test_of_two_tutors_that_taught_it_a_student_says_which_one_serves() -> None:
+    fleet = Fleet()
+    for name in ('/a', '/b'):
+        fleet.hear_tutor(name, tutor('s'), 1.0)
+    for serving in ('/a', '/b'):
+        fleet.hear_student('/s', status('s', tutor=serving), 1.0)
+        student, = fleet.view(2.0).students
+        assert student.tutor == serving
+    fleet.hear_student('/s', status('s', tutor='/remapped'), 1.0)
+    student, = fleet.view(2.0).students
+    assert student.tutor in ('/a', '/b')
 
 
 def test_the_legend_is_the_tutors_else_the_students() -> None:

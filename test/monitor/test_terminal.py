@@ -36,11 +36,11 @@ def fleet_of(*streams: str, **values: Any) -> Fleet:
 def test_a_wide_terminal_shows_everything() -> None:
     lines = printed(fleet_of('robot1', failures=3))
     assert lines[0].split() == [
-        'STUDENT', 'STATE', 'FPS', 'DROPPED/s', 'ms/FRAME', 'STRIDE', 'STALE', 'mIoU', 'LAST',
-        'LESSONS', 'kbit/s', 'UP', 'DOWN', 'TURN', 'ms', 'FAILED']
+        'STUDENT', 'STATE', 'TUTOR', 'FPS', 'DROPPED/s', 'ms/FRAME', 'STRIDE', 'STALE', 'mIoU',
+        'LAST', 'LESSONS', 'kbit/s', 'UP', 'DOWN', 'TURN', 'ms', 'FAILED']
     assert lines[1].split() == [
-        'robot1', 'running', '25.0', '0.0', '12', '8', '0.4', 's', '1.00', '▃▅▆█', '8', '0',
-        '420', '3']
+        'robot1', 'running', '/tutor', '25.0', '0.0', '12', '8', '0.4', 's', '1.00', '▃▅▆█', '8',
+        '0', '420', '3']
     assert lines[4].split() == ['/tutor', 'teaching', 'yolo', 'cuda:0', '1/8', '0', '42', '%',
                                 '25', '%', '0', '0', '3.0', 'GiB']
 

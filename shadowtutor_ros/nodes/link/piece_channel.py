@@ -34,25 +34,29 @@ from shadowtutor_ros.wire.piece_messages import (
 from shadowtutor_ros.wire.seal import BadTag, Seal, UNKEYED
 
 UP, DOWN = 'up', 'down'
+MOST_TUTORS = 8  # that one robot knows
 
 
-def channel_name(node_name: str, stream_id: str, robot: int = 0) -> str:
+def channel_name(node_name: str, stream_id: str, robot: int = 0, tutor: int = 0) -> str:
     """
     Return the prefix of a stream's topics: of one stream of one process, and of no other.
 
     ``node_name`` is the robot's, fully qualified; ``robot`` the random 64-bit number of its
-    process. Whoever has the same node name, or the same stream id by mistake, has other topics.
+    process; ``tutor`` says to which of its tutors, up to MOST_TUTORS. Whoever has the same node
+    name, or the same stream id by mistake, has other topics.
     """
-    return node_name + _channel_of(stream_id, robot)
+    return node_name + _channel_of(stream_id, robot, tutor)
 
 
 def is_channel_of(name: str, stream_id: str, robot: int) -> bool:
     """Say whether ``name`` is a prefix that the stream's robot can have."""
-    return name.endswith(_channel_of(stream_id, robot))
+    return any(name.endswith(_channel_of(stream_id, robot, tutor))
+               for tutor in range(MOST_TUTORS))
 
 
-def _channel_of(stream_id: str, robot: int) -> str:
-    digest = blake2b(stream_id.encode(), digest_size=8, salt=robot.to_bytes(8, 'big'))
+def _channel_of(stream_id: str, robot: int, tutor: int) -> str:
+    digest = blake2b(stream_id.encode(), digest_size=8, salt=robot.to_bytes(8, 'big'),
+                     person=bytes([tutor]))
     return f'/channel/s{digest.hexdigest()}'
 
 

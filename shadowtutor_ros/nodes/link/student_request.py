@@ -34,8 +34,10 @@ class StudentRequest:
     ``on_student`` may refuse it, with a ShadowTutorError or ValueError; ``on_refused`` is told
     why, and the tutor is asked again. A tutor answers at once: a request is lost when nothing,
     no answer and no piece, has come for ``patience`` seconds. While ``gone`` says so there is no
-    tutor, and what it was asked is asked again. With a key in ``seal`` what has no right tag is no
-    answer; without one nothing is taken while several nodes offer one name.
+    tutor, and what it was asked is asked again. ``on_nobody`` is told when there is no tutor, or
+    none that answers or gives a student: it may ``turn_to`` another one. With a key in ``seal``
+    what has no right tag is no answer; without one nothing is taken while several nodes offer one
+    name.
     """
 
     def __init__(
@@ -44,22 +46,29 @@ class StudentRequest:
         on_student: Callable[[StudentUpdate, StudentInfo], None],
         on_refused: Callable[[str], None], seal: Seal,
         gone: Callable[[], bool] = lambda: False,
+        on_nobody: Callable[[], object] = lambda: None,
     ) -> None:
         self._node = node
-        self._tutor = tutor
-        self._client = node.create_client(GetStudent, f'{tutor}/get_student')
-        self._fields = {'stream_id': stream_id, 'robot': robot,
-                        'channel': channel.name if channel is not None else ''}
+        self._client: Any = None
+        self.turn_to(tutor, channel)
+        self._fields = {'stream_id': stream_id, 'robot': robot}
         self._seal = seal
-        self._channel = channel
         self._patience = patience
         self._on_student = on_student
         self._on_refused = on_refused
         self._gone = gone
-        self._pending: Any = None
+        self._on_nobody = on_nobody
         self._closed = False
         self._heard = 0.0  # time.monotonic() of the last sign of the answer
         self._timer = node.every(_POLL, self._ask)
+
+    def turn_to(self, tutor: str, channel: PieceChannel | None) -> None:
+        """Ask another tutor from the next time on; ignore what the last one still says."""
+        self._pending: Any = None
+        if self._client is not None:
+            self._node.destroy_client(self._client)
+        self._tutor, self._channel = tutor, channel
+        self._client = self._node.create_client(GetStudent, f'{tutor}/get_student')
 
     def close(self) -> None:
         """Ask no more and ignore what still comes."""
@@ -75,10 +84,14 @@ class StudentRequest:
                 return
             self._client.remove_pending_request(self._pending)
             self._pending = None
-        if not self._closed and not gone and self._client.service_is_ready():
+            self._on_nobody()
+        elif gone or not self._client.service_is_ready():
+            self._on_nobody()
+        if not self._closed and not self._gone() and self._client.service_is_ready():
             self._hear()
             request = self._seal.sign(GetStudent.Request(
-                **self._fields, transfer=new_transfer(), moment=time.monotonic_ns()))
+                **self._fields, channel='' if self._channel is None else self._channel.name,
+                transfer=new_transfer(), moment=time.monotonic_ns()))
             self._pending = future = self._client.call_async(request)
             question = answer_to(request)
             if self._channel is not None:
@@ -130,5 +143,6 @@ class StudentRequest:
         except (ShadowTutorError, ValueError) as error:
             self._pending = None
             self._on_refused(str(error))
+            self._on_nobody()
         except Exception as error:
             self._node.fail(error)
