@@ -48,7 +48,7 @@ from shadowtutor_ros.evaluation.run import Run
 from shadowtutor_ros.evaluation.setting import load_setting
 from shadowtutor_ros.evaluation.store import RunStore
 from shadowtutor_ros.model.checkpoint import load_checkpoint, save_checkpoint
-from shadowtutor_ros.model.groups import FULL, PARTIAL
+from shadowtutor_ros.model.groups import FULL, PARTIAL, shapes_of
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.model.table import ARCHITECTURES
 from shadowtutor_ros.pretrain.coco import read_coco
@@ -81,6 +81,7 @@ from shadowtutor_ros.wire.messages import (
 from shadowtutor_ros.wire.piece_messages import piece_from_msg, update_from_bytes
 from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate, verify_update
+from shadowtutor_ros.wire.whole import pack_student, unpack_student
 
 SIZE = (24, 32)
 MAX_PIXELS = 1 << 20  # of images on the graph
@@ -106,6 +107,9 @@ def messages(scene: Scene) -> Iterator[Target]:
     yield Target('packed update', lambda data: verify_update(
         update_from_bytes(data), student, SESSION, VERSION),
         [zlib.compress(update, 1) for update in updates], mutate)
+    weights = student.weights(FULL)
+    yield Target('student that is handed up', lambda data: unpack_student(
+        data, shapes_of(weights)), [pack_student(weights)], mutate)
 
     frame = scene.frames[0][:SIZE[0], :SIZE[1]]
     pictures = {name: encode_frame(frame, name).data for name in ('webp', 'jpeg', 'png')}
