@@ -80,11 +80,11 @@ def example_on(device: torch.device, example: Example, warp: Warp | None) -> tup
         if warp is not None:
             frame = warp.array(frame, cv2.INTER_LINEAR)
             labels = warp.array(labels, cv2.INTER_NEAREST)
-        return upload(frame, device), Labelling(labels, boxes, known.scores)
+        return upload(frame, device), Labelling(labels, boxes, known.scores, known.box_ids)
     pixels, there = upload(frame, device), known.class_ids_on(device)
     if warp is not None:
         pixels, there = warp.tensors(pixels, there)
-    labelling = Labelling(there, boxes, known.scores)
+    labelling = Labelling(there, boxes, known.scores, known.box_ids)
     vars(labelling)['largest_id'] = known.largest_id  # no wait for the device to say so
     return pixels, labelling
 

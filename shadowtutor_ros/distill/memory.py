@@ -29,15 +29,18 @@ class Example:
     @property
     def nbytes(self) -> int:
         """Bytes in the host's memory."""
-        return (self.frame.nbytes + self.labelling.class_ids.nbytes
-                + self.labelling.boxes.nbytes + self.labelling.scores.nbytes)
+        known = self.labelling
+        return (self.frame.nbytes + known.class_ids.nbytes + known.boxes.nbytes
+                + known.scores.nbytes + (0 if known.box_ids is None else known.box_ids.nbytes))
 
     @cached_property
     def packed(self) -> Snapshot:
         """The example in few bytes, the frame not quite as it was: for the disk."""
         return {'frame': cv2.imencode('.jpg', self.frame, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))[1],
                 'labels': cv2.imencode('.png', self.labelling.class_ids)[1],
-                'boxes': self.labelling.boxes, 'scores': self.labelling.scores}
+                'boxes': self.labelling.boxes, 'scores': self.labelling.scores,
+                **({} if self.labelling.box_ids is None
+                   else {'box_ids': self.labelling.box_ids})}
 
     @classmethod
     def unpacked(cls, snapshot: Snapshot, prefix: str, classes: int) -> Example:
@@ -52,7 +55,13 @@ class Example:
         if boxes.shape != (len(boxes), 4) or scores.ndim != 1 or not np.isfinite(boxes).all():
             raise BadSnapshot(f'{prefix}boxes: expected finite Nx4 and scores N, '
                               f'got {boxes.shape} and {scores.shape}')
-        return cls(frame, Labelling(labels, boxes.copy(), scores.copy()))
+        box_ids = (array_from(snapshot, prefix + 'box_ids', np.uint8).copy()
+                   if prefix + 'box_ids' in snapshot else None)
+        if box_ids is not None and (box_ids.shape != (len(boxes),)
+                                    or (box_ids >= classes).any()):
+            raise BadSnapshot(f'{prefix}box_ids: expected {len(boxes)} ids below {classes}, '
+                              f'got {box_ids.shape} up to {box_ids.max(initial=0)}')
+        return cls(frame, Labelling(labels, boxes.copy(), scores.copy(), box_ids))
 
 
 class KeyFrameMemory:
@@ -77,7 +86,8 @@ class KeyFrameMemory:
         """Remember one more of ``capacity``, and forget the oldest that there is no room for."""
         known = example.labelling
         self._examples.append(Example(
-            example.frame, Labelling(known.class_ids, known.boxes, known.scores)))
+            example.frame,
+            Labelling(known.class_ids, known.boxes, known.scores, known.box_ids)))
         while len(self) > capacity or self.nbytes > self._max_bytes:
             del self._examples[0]
 

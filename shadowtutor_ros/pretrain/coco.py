@@ -66,7 +66,7 @@ class CocoPicture:
             raise CocoError(f'{self.path}: expected an image of {self.size}, '
                             f'got {image.shape[:2]}')
         class_ids = np.full(self.size, self.background, np.uint8)
-        boxes = []
+        boxes, box_ids = [], []
         for instance in sorted(self.instances, key=lambda each: (not each.crowd, -each.area)):
             try:
                 mask = decode(instance.segmentation, self.size)
@@ -77,9 +77,10 @@ class CocoPicture:
                 class_ids[mask > 0] = instance.class_id
                 x, y, w, h = cv2.boundingRect(mask)
                 boxes.append((x, y, x + w, y + h))
+                box_ids.append(instance.class_id)
         return (image,
                 Labelling(class_ids, np.array(boxes, np.float32).reshape(-1, 4),
-                          np.ones(len(boxes), np.float32)))
+                          np.ones(len(boxes), np.float32), np.array(box_ids, np.uint8)))
 
 
 def read_coco(images: Path, annotations: Path, classes: ClassSet) -> Footage:

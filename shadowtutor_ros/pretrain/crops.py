@@ -63,7 +63,8 @@ def random_crop(
                          1)
     seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return (_distorted(np.ascontiguousarray(crop), random),
-            Labelling(np.ascontiguousarray(class_ids), boxes[seen], labelling.scores[seen]))
+            Labelling(np.ascontiguousarray(class_ids), boxes[seen], labelling.scores[seen],
+                      None if labelling.box_ids is None else labelling.box_ids[seen]))
 
 
 def _window(

@@ -51,4 +51,4 @@ def paint(
     if label_map.is_cuda:
         torch.cuda.current_stream(label_map.device).synchronize()  # readers have other streams
     return Labelling(label_map, boxes[order].astype(np.float32).reshape(-1, 4),
-                     scores[order].astype(np.float32))
+                     scores[order].astype(np.float32), ids[order].astype(np.uint8))

@@ -79,9 +79,10 @@ class LabelsTeacher:
                 f'{self._classes.background}, got {largest if largest >= 0 else "none"} '
                 f'({UNLABELLED} is no label)')
         if (known := self._objects.boxes(index)) is not None:
-            return Labelling(class_ids, known, self._objects.scores(index))
-        boxes = _object_boxes(class_ids, self._classes.background)
-        return Labelling(class_ids, boxes, np.ones(len(boxes), np.float32))
+            return Labelling(class_ids, known, self._objects.scores(index),
+                             self._objects.box_ids(index))
+        boxes, box_ids = _objects_in(class_ids, self._classes.background)
+        return Labelling(class_ids, boxes, np.ones(len(boxes), np.float32), box_ids)
 
 
 def _open(path: Path) -> tuple[int, Callable[[int], LabelMap]]:
@@ -107,12 +108,15 @@ def read_label_map(path: Path) -> LabelMap:
         raise TeacherError(f'{path}: {error}') from error
 
 
-def _object_boxes(class_ids: LabelMap, background: int) -> NDArray[np.float32]:
-    """Return a box x1, y1, x2, y2 around each connected region of an object class."""
-    boxes = []
+def _objects_in(
+    class_ids: LabelMap, background: int,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return boxes x1, y1, x2, y2 around connected regions of object classes, and the classes."""
+    boxes, box_ids = [], []
     for class_id in np.unique(class_ids):
         if class_id not in (background, UNLABELLED):
             region = (class_ids == class_id).astype(np.uint8)
             _, _, stats, _ = cv2.connectedComponentsWithStats(region)
             boxes += [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:].tolist()]
-    return np.array(boxes, np.float32).reshape(-1, 4)
+            box_ids += [class_id] * (len(stats) - 1)
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(box_ids, np.uint8)

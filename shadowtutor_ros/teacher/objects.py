@@ -20,13 +20,14 @@ class ObjectsFile:
     """
     ``objects.jsonl`` beside label maps: boxes, scores and the teacher's seconds per frame.
 
-    Lines that cannot be read, as a killed writer leaves them, count as missing.
+    Files of the first releases have no class ids of boxes. Lines that cannot be read, as a killed writer leaves them, count as missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._boxes: dict[int, NDArray[np.float32]] = {}
         self._scores: dict[int, NDArray[np.float32]] = {}
+        self._box_ids: dict[int, NDArray[np.uint8]] = {}
         self._seconds: dict[int, float] = {}
         if self._path.is_file():
             for line in self._path.read_text('utf-8', 'replace').splitlines():
@@ -45,12 +46,17 @@ class ObjectsFile:
         """Return the scores of frame ``index``, which has boxes."""
         return self._scores[index]
 
+    def box_ids(self, index: int) -> NDArray[np.uint8] | None:
+        """Return the class ids of the boxes of frame ``index``, None if the file has none."""
+        return self._box_ids.get(index)
+
     def append(self, index: int, labelling: Labelling, seconds: float) -> None:
         """Add one frame; raise CannotWrite."""
         line = json.dumps({
             'frame': index, 'seconds': seconds,
             'boxes': np.round(labelling.boxes.astype(float), 2).tolist(),
-            'scores': np.round(labelling.scores.astype(float), 4).tolist()})
+            'scores': np.round(labelling.scores.astype(float), 4).tolist(),
+            **({} if labelling.box_ids is None else {'ids': labelling.box_ids.tolist()})})
         with refusals_named(self._path), self._path.open('ab+') as file:
             torn = False
             if size := file.seek(0, os.SEEK_END):
@@ -65,6 +71,10 @@ class ObjectsFile:
             index, seconds = int(entry['frame']), float(entry['seconds'])
             boxes = np.array(entry['boxes'], np.float32).reshape(-1, 4)
             scores = np.array(entry['scores'], np.float32).reshape(len(boxes))
+            box_ids = (np.array(entry['ids'], np.uint8).reshape(len(boxes)) if 'ids' in entry
+                       else None)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return
         self._boxes[index], self._scores[index], self._seconds[index] = boxes, scores, seconds
+        if box_ids is not None:
+            self._box_ids[index] = box_ids

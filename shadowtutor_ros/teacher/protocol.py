@@ -72,13 +72,15 @@ class Labelling:
     ``label_map`` is HxW uint8 ids of the class set, where the teacher made it: an array, or a
     tensor whose device has finished it. It crosses to another device by ``class_ids_on``, and to
     the host when ``class_ids`` is first asked for. ``boxes``, Nx4 float32 x1, y1, x2, y2 in
-    pixels of the objects in it, and ``scores``, their N confidences, 0-1, are on the host from
-    the start. A labelling is equal to none but itself.
+    pixels of the objects in it, ``scores``, their N confidences, 0-1, and ``box_ids``, their N
+    class ids, are on the host from the start; without ``box_ids`` only the map says what is in a
+    box. A labelling is equal to none but itself.
     """
 
     label_map: NDArray[np.uint8] | Tensor = field(repr=False)
     boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    box_ids: NDArray[np.uint8] | None = None
 
     @cached_property
     def class_ids(self) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from distill.lessons import frame_of, labelling_of, SIZE
 import numpy as np
@@ -62,7 +63,9 @@ def test_labels_of_a_device_are_remembered_on_the_host() -> None:
 def test_a_snapshot_brings_the_lessons_back() -> None:
     memory = KeyFrameMemory(1 << 20)
     smooth = np.full((64, 80, 3), (40, 90, 200), np.uint8)
-    memory.add(Example(smooth, labelling_of(1, (64, 80))), 8)
+    with_boxes = labelling_of(1, (64, 80))
+    memory.add(Example(smooth, replace(
+        with_boxes, box_ids=np.ones(len(with_boxes.boxes), np.uint8))), 8)
     memory.add(example(2), 8)
     snapshot = memory.snapshot()
     restored = KeyFrameMemory(1 << 20)
@@ -73,6 +76,10 @@ def test_a_snapshot_brings_the_lessons_back() -> None:
         assert np.array_equal(own.labelling.class_ids, theirs.labelling.class_ids)
         assert np.array_equal(own.labelling.boxes, theirs.labelling.boxes)
         assert own.frame.shape == theirs.frame.shape
+    ids, unknown = (each.labelling.box_ids for each in restored)
+    assert ids is not None
+    assert ids.tolist() == [1] * len(with_boxes.boxes)
+    assert unknown is None
     assert np.abs(next(iter(restored)).frame.astype(int) - smooth).max() <= 2
     small = KeyFrameMemory(next(iter(memory)).nbytes)
     small.restore(snapshot, 3)
@@ -83,7 +90,8 @@ def test_a_snapshot_brings_the_lessons_back() -> None:
     ('memory', None), ('memory/0/frame', None), ('memory/0/frame', np.zeros(9, np.uint8)),
     ('memory/0/labels', np.zeros(9, np.uint8)), ('memory/0/boxes', np.zeros((2, 3), np.float32)),
     ('memory/0/boxes', np.full((2, 4), np.nan, np.float32)),
-    ('memory/0/scores', np.zeros((1, 1), np.float32))])
+    ('memory/0/scores', np.zeros((1, 1), np.float32)),
+    ('memory/0/box_ids', np.zeros(40, np.uint8)), ('memory/0/box_ids', np.full(2, 3, np.uint8))])
 def test_a_bad_snapshot_is_refused(name: str, value: object) -> None:
     memory = KeyFrameMemory(1 << 20)
     memory.add(example(0), 8)

@@ -42,7 +42,7 @@ class Counting:
         self.calls += 1
         labelling = self.teacher.label(frame, stamp)
         return Labelling(labelling.class_ids, labelling.boxes[:1] + 0.25,
-                         np.array([0.75], np.float32))
+                         np.array([0.75], np.float32), np.array([2], np.uint8))
 
 
 class Noise:
@@ -67,6 +67,8 @@ def test_a_video_is_labelled_once(scene: Scene, classes: ClassSet) -> None:
             np.testing.assert_array_equal(labelling.class_ids, scene.labels[index])
             assert (labelling.boxes % 1 == 0.25).all()
             assert labelling.scores.tolist() == [0.75]
+            assert labelling.box_ids is not None
+            assert labelling.box_ids.tolist() == [2]
     assert labelled.teacher_seconds > 0
     teacher.version = '2'
     label_clip(Clip(scene.video, 2), teacher, classes)

@@ -32,6 +32,8 @@ def test_the_surest_object_is_on_top_and_other_classes_are_background(
     assert labelling.class_ids.tolist() == EXPECTED
     assert labelling.boxes.tolist() == BOXES[[1, 0]].tolist()
     np.testing.assert_array_equal(labelling.scores, SCORES[[1, 0]])
+    assert labelling.box_ids is not None
+    assert labelling.box_ids.tolist() == [2, 0]
 
 
 def test_an_empty_scene_is_background(classes: ClassSet) -> None:

@@ -49,8 +49,10 @@ def test_maps_are_found_by_their_stamp(
 
 def test_every_object_has_its_box(scene: Scene, classes: ClassSet) -> None:
     teacher = LabelsTeacher(scene.label_maps, classes, scene.fps)
-    boxes = teacher.label(scene.frames[0]).boxes
-    assert sorted(boxes.tolist()) == [[10, 20, 24, 60], [90, 60, 128, 80]]
+    labelling = teacher.label(scene.frames[0])
+    assert labelling.boxes.tolist() == [[10, 20, 24, 60], [90, 60, 128, 80]]
+    assert labelling.box_ids is not None
+    assert [classes.names[i] for i in labelling.box_ids] == ['person', 'auto']
 
 
 def test_what_does_not_fit_is_named(label_maps: Path, scene: Scene, classes: ClassSet) -> None:
