@@ -64,14 +64,13 @@ class Features(NamedTuple):
     stem_size: tuple[int, int]
 
 
-class StudentNet(nn.Module):
+class Trunk(nn.Module):
     """
-    Fully convolutional student, ``front`` (in_conv1 to SB4) and ``back`` (SB5 to out_conv3).
+    What students of all tasks begin with: ``front`` (in_conv1 to SB4), then SB5 and SB6.
 
-    Input is a normalised Nx3xHxW float tensor, output NxCxHxW logits, for any H, W >= 1.
+    Input is a normalised Nx3xHxW float tensor, for any H, W >= 1.
     """
 
-    BACK: ClassVar[tuple[str, ...]] = ('sb5', 'sb6', 'out_conv1', 'out_conv2', 'out_conv3')
     limits = SizeLimits()
 
     def __init__(self, classes: int) -> None:
@@ -85,14 +84,6 @@ class StudentNet(nn.Module):
         self.sb4 = StudentBlock(128, 64)
         self.sb5 = StudentBlock(128, 32)
         self.sb6 = StudentBlock(96, 32)
-        self.out_conv1 = nn.Conv2d(32, 32, 3, padding=1)
-        self.out_conv2 = nn.Conv2d(32, 32, 3, padding=1)
-        self.out_conv3 = nn.Conv2d(32, classes, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
     def front(self, x: Tensor) -> Features:
         """Return the part of the network that partial distillation leaves frozen."""
@@ -102,6 +93,39 @@ class StudentNet(nn.Module):
         sb4 = self.sb4(self.sb3(sb2))
         return Features(sb4, sb2, sb1, (stem.shape[-2], stem.shape[-1]))
 
+    def merged(self, features: Features) -> Tensor:
+        """Return SB6's output, Nx32xhxw, an eighth of the image's size."""
+        x = upsample(features.sb4, features.sb2.shape[-2:])
+        x = self.sb5(torch.cat((x, features.sb2), 1))
+        x = upsample(x, features.sb1.shape[-2:])
+        out: Tensor = self.sb6(torch.cat((x, features.sb1), 1))
+        return out
+
+    def initialise(self) -> None:
+        """Give all convolutions Kaiming's weights and biases of zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+
+class StudentNet(Trunk):
+    """
+    Fully convolutional student, ``front`` (in_conv1 to SB4) and ``back`` (SB5 to out_conv3).
+
+    Output are NxCxHxW logits.
+    """
+
+    BACK: ClassVar[tuple[str, ...]] = ('sb5', 'sb6', 'out_conv1', 'out_conv2', 'out_conv3')
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.out_conv1 = nn.Conv2d(32, 32, 3, padding=1)
+        self.out_conv2 = nn.Conv2d(32, 32, 3, padding=1)
+        self.out_conv3 = nn.Conv2d(32, classes, 1)
+        self.initialise()
+
     def back(self, features: Features) -> Tensor:
         """
         Return NxCxhxw logits of ``features.stem_size``, half the image's; this part is trained.
@@ -109,10 +133,7 @@ class StudentNet(nn.Module):
         The last step of the network is to upsample them to the image's size: out_conv3 is a 1x1
         convolution, which commutes with bilinear upsampling, whose weights sum to one.
         """
-        x = upsample(features.sb4, features.sb2.shape[-2:])
-        x = self.sb5(torch.cat((x, features.sb2), 1))
-        x = upsample(x, features.sb1.shape[-2:])
-        x = self.sb6(torch.cat((x, features.sb1), 1))
+        x = self.merged(features)
         # On a GPU the gradients of the many small parts of a folded head take longer than its
         # layers do.
         layers = x.is_cuda and torch.is_grad_enabled()

@@ -7,14 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.model.box_network import BoxNet
 from shadowtutor_ros.model.network import StudentNet
 from shadowtutor_ros.model.protocol import Network
+from shadowtutor_ros.tasks.table import DETECTION, SEGMENTATION
 
 SHADOWTUTOR = 'shadowtutor'
+BOXES = 'shadowtutor-boxes'
 
 # Each is called with the number of classes and, as keywords, the configuration. That may have come
 # from a tutor: a TypeError or ValueError must meet what is unknown, impossible or too large.
-ARCHITECTURES: dict[str, Callable[..., Network]] = {SHADOWTUTOR: StudentNet}
+ARCHITECTURES: dict[str, Callable[..., Network]] = {
+    SHADOWTUTOR: StudentNet, BOXES: BoxNet}
+
+
+# The one that a student of a task has where nobody names another.
+OF_TASK = {SEGMENTATION: SHADOWTUTOR, DETECTION: BOXES}
 
 
 class UnknownArchitecture(ShadowTutorError):

@@ -11,8 +11,10 @@ from std_msgs.msg import Header
 
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import StudentInfo
+from shadowtutor_ros.nodes.detection_topics import DetectionTopics
 from shadowtutor_ros.nodes.mask_topics import MaskTopics
-from shadowtutor_ros.tasks.table import SEGMENTATION
+from shadowtutor_ros.nodes.overlay_topics import OverlayTopics
+from shadowtutor_ros.tasks.table import DETECTION, SEGMENTATION
 
 
 class AnswerTopics(Protocol):
@@ -25,4 +27,11 @@ class AnswerTopics(Protocol):
         ...
 
 
-ANSWER_TOPICS: Mapping[str, Callable[[Node], AnswerTopics]] = {SEGMENTATION: MaskTopics}
+ANSWER_TOPICS: Mapping[str, Callable[[Node, OverlayTopics], AnswerTopics]] = {
+    SEGMENTATION: MaskTopics, DETECTION: DetectionTopics}
+
+
+def answer_topics(node: Node) -> dict[str, AnswerTopics]:
+    """Create the topics of all tasks, by the task's name: what a tutor teaches is seen later."""
+    overlays = OverlayTopics(node)
+    return {task: topics(node, overlays) for task, topics in ANSWER_TOPICS.items()}

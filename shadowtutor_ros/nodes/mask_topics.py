@@ -11,10 +11,11 @@ from std_msgs.msg import Header
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, StudentInfo
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.overlay_topics import OverlayTopics
 from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher
 from shadowtutor_ros.overlay import overlay
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array, runs_from_mask
-from shadowtutor_ros.wire.key_frame import JPEG, PNG
+from shadowtutor_ros.wire.key_frame import PNG
 from shadowtutor_ros.wire.polygon_messages import polygons_from_mask
 
 
@@ -25,16 +26,14 @@ class MaskTopics:
     All of an image have its header, so that they synchronise exactly.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, overlays: OverlayTopics | None = None) -> None:
         self._mask = publisher(node, Image, '~/mask', qos.PICTURE)
         self._mask_png = publisher(
             node, CompressedImage, compressed_topic(node, '~/mask'), qos.PICTURE)
         self._mask_runs = publisher(
             node, CompressedImage, compressed_topic(node, '~/mask', 'rle'), qos.PICTURE)
         self._polygons = publisher(node, MaskPolygons, '~/polygons', qos.PICTURE)
-        self._overlay = publisher(node, Image, '~/overlay', qos.PICTURE)
-        self._overlay_jpeg = publisher(
-            node, CompressedImage, compressed_topic(node, '~/overlay'), qos.PICTURE)
+        self._overlays = overlays or OverlayTopics(node)
 
     def publish(
         self, header: Header, frame: Frame, mask: Mask, info: StudentInfo, opacity: float,
@@ -48,12 +47,5 @@ class MaskTopics:
         if self._polygons.get_subscription_count():
             self._polygons.publish(
                 polygons_from_mask(mask, len(info.class_names) - 1, header))
-        raw, jpeg = (topic.get_subscription_count() for topic in (
-            self._overlay, self._overlay_jpeg))
-        if not raw and not jpeg:
-            return
-        painted = overlay(frame, mask, info.class_colours, opacity)
-        if raw:
-            self._overlay.publish(image_from_array(painted[..., ::-1], 'rgb8', header))
-        if jpeg:
-            self._overlay_jpeg.publish(compressed_from_array(painted, JPEG, header))
+        if self._overlays.wanted:
+            self._overlays.publish(header, overlay(frame, mask, info.class_colours, opacity))

@@ -23,7 +23,7 @@ from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.engine import pick_precision
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import qos
-from shadowtutor_ros.nodes.answer_topics import ANSWER_TOPICS
+from shadowtutor_ros.nodes.answer_topics import answer_topics
 from shadowtutor_ros.nodes.camera_losses import CameraLosses
 from shadowtutor_ros.nodes.common_parameters import path_named
 from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
@@ -63,7 +63,7 @@ _FRAME = 0.5  # seconds that a frame may take
 
 class StudentNode(ManagedNode):
     """
-    Subscribes to ``image``; publishes ``~/mask``, ``~/overlay`` and ``~/status``.
+    Subscribes to ``image``; publishes ``~/mask`` or ``~/detections``, ``~/overlay``, ``~/status``.
 
     Callbacks only store; while the node is active and has weights, one worker thread owns the
     student and does the rest, and the camera is subscribed to.
@@ -81,7 +81,7 @@ class StudentNode(ManagedNode):
             raise ParameterError(f'stream_id: expected at most {MAX_STREAM_ID} bytes, '
                                  f'got {size}: {self._stream_id!r}')
         self._robot = secrets.randbits(64) or 1
-        self._answers = {task: topics(self) for task, topics in ANSWER_TOPICS.items()}
+        self._answers = answer_topics(self)
         self._labels = LabelInfoTopics(self)
         self._status_publisher = publisher(self, StudentStatus, '~/status', qos.STATE)
         self._diagnostics = StudentDiagnostics(self._name, limits_of(p))

@@ -71,7 +71,7 @@ class TutorNode(ManagedNode):
         if p['threads']:
             torch.set_num_threads(p['threads'])
         classes = ClassSet.load(config_file(p['classes'], 'classes'))
-        student = first_student(p['checkpoint'], classes, p['seed'], device)
+        student = first_student(p['checkpoint'], classes, p['seed'], device, p['task'])
         teacher = create_teacher(
             p['teacher'], classes, device=str(device),
             weights=p['teacher_weights'] or weights_at_hand(p['teacher']),
@@ -86,7 +86,8 @@ class TutorNode(ManagedNode):
         self._labels.publish(student.info)
         self._status.begin(teacher.name, device)
         self._serve()
-        self.get_logger().info(f'{teacher.name} teaches {len(classes)} classes on {device}')
+        self.get_logger().info(f'{teacher.name} teaches {student.info.task} of '
+                               f'{len(classes)} classes on {device}')
 
     def activate(self) -> None:
         self._active = True
@@ -171,7 +172,7 @@ class TutorNode(ManagedNode):
     def on_taught(self, name: str, update: StudentUpdate) -> None:
         self._status.on_taught()
         self.get_logger().debug(
-            f'{name}: mIoU {update.initial_metric:.3f} to {update.metric:.3f} '
+            f'{name}: metric {update.initial_metric:.3f} to {update.metric:.3f} '
             f'in {update.steps} steps')
 
     def on_failure(self, name: str, error: BaseException) -> None:

@@ -2,7 +2,7 @@
 """The parameters of the tutor node."""
 
 from shadowtutor_ros.distill.settings import DistillSettings, PRACTICES
-from shadowtutor_ros.model.first_student import DEFAULT, RANDOM
+from shadowtutor_ros.model.first_student import AUTO, DEFAULT, RANDOM
 from shadowtutor_ros.model.groups import GROUPS
 from shadowtutor_ros.nodes.common_parameters import (
     AUTOSTART,
@@ -15,6 +15,7 @@ from shadowtutor_ros.nodes.common_parameters import (
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
 from shadowtutor_ros.runtime.library import LIBRARY
 from shadowtutor_ros.runtime.tutor import LESSON_SECONDS, MAX_STREAMS
+from shadowtutor_ros.tasks.table import SEGMENTATION, TASKS
 from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
@@ -33,6 +34,9 @@ TUTOR_PARAMETERS = (
     Parameter('checkpoint', DEFAULT, f'First student: {DEFAULT} (the shipped one of the class '
               f'set, {RANDOM} if it has none), {RANDOM} (weights), or a file (.safetensors, '
               '.pth).'),
+    Parameter('task', AUTO, f'What students are taught; {AUTO}: what the checkpoint is for, '
+              f'{SEGMENTATION} without one. Robots learn it with their first student.',
+              choices=(AUTO, *TASKS)),
     Parameter('seed', 0, 'Seed of the random first student.', 0, 2**31 - 1),
     Parameter('device', 'auto', 'torch device of teacher and training: auto, cpu, cuda, ...'),
     Parameter('threads', 0, 'torch CPU threads; 0: as many as torch likes.', 0, 256),

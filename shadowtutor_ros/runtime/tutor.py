@@ -28,6 +28,7 @@ from shadowtutor_ros.runtime.stream import FirstStudent, Stream, stream_bytes
 from shadowtutor_ros.runtime.stream_store import StreamStore
 from shadowtutor_ros.schedule.load import Load, Wish
 from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Refused, Superseded, Turns
+from shadowtutor_ros.tasks.drawing import drawing_of, perfect_answer
 from shadowtutor_ros.teacher.protocol import StampedFrame, Teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame, MAX_PIXELS
@@ -337,7 +338,11 @@ class Tutor:
         assert job.frame is not None
         assert job.labelling is not None
         try:
-            lesson = update, job.frame, job.labelling.class_ids, trainer.answer()
+            task, classes = trainer.student.task, trainer.student.network.classes
+            size = job.frame.shape[0], job.frame.shape[1]
+            wanted = drawing_of(task, perfect_answer(task, job.labelling, classes), size, classes)
+            lesson = (update, job.frame, wanted,
+                      drawing_of(task, trainer.answer(), size, classes))
         except Exception as error:
             self._places_to_show.release()
             _LOG.warning('lesson not shown: %s', error)

@@ -6,12 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.tasks.detection.task import Detection
 from shadowtutor_ros.tasks.protocol import Task
 from shadowtutor_ros.tasks.segmentation.task import Segmentation
 
 SEGMENTATION = 'segmentation'
+DETECTION = 'detection'
 
-TASKS: dict[str, Task[Any]] = {SEGMENTATION: Segmentation()}
+TASKS: dict[str, Task[Any]] = {SEGMENTATION: Segmentation(), DETECTION: Detection()}
 
 
 class UnknownTask(ShadowTutorError):

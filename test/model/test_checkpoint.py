@@ -80,12 +80,14 @@ def test_a_file_of_the_first_releases_is_the_papers_student(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(('field', 'value', 'message'), [
-    ('task', 'depth', "task: expected one of segmentation, got 'depth'"),
-    ('architecture', 'vit', "architecture: expected one of shadowtutor, got 'vit'"),
+    ('task', 'depth', "task: expected one of segmentation, detection, got 'depth'"),
+    ('architecture', 'vit',
+     "architecture: expected one of shadowtutor, shadowtutor-boxes, got 'vit'"),
     ('configuration', {'width': 3}, "unexpected keyword argument 'width'"),
     ('configuration', [1, 2], "bad 'shadowtutor_student' metadata"),
     ('configuration', {'text': 'x' * 5000}, 'at most 4096 bytes'),
-    ('architecture', ['shadowtutor'], 'architecture: expected one of shadowtutor, got'),
+    ('architecture', ['shadowtutor'],
+     'architecture: expected one of shadowtutor, shadowtutor-boxes, got'),
 ])
 def test_a_file_for_another_release_is_refused(
     tmp_path: Path, field: str, value: object, message: str,

@@ -13,6 +13,7 @@ from shadowtutor_ros.model.first_student import first_student
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.share import config_file, config_folder
+from shadowtutor_ros.tasks.table import UnknownTask
 
 
 def same(one: Student, other: Student) -> bool:
@@ -65,3 +66,38 @@ def test_anything_else_is_a_file(
 def test_a_file_that_is_not_there_is_named(classes: ClassSet) -> None:
     with pytest.raises(CheckpointError, match='defaults: no such student checkpoint'):
         first_student('defaults', classes)
+
+
+def test_a_student_of_another_task_begins_with_what_both_have(
+    tmp_path: Path, classes: ClassSet, info: StudentInfo,
+) -> None:
+    shipped = first_student('default', classes).weights(FULL)
+    student = first_student('default', classes, 3, task='detection')
+    assert (student.info.task, student.info.architecture) == ('detection', 'shadowtutor-boxes')
+    assert student.info.class_colours == classes.colours
+    alone = first_student('random', classes, 3, task='detection').weights(FULL)
+    for name, tensor in student.weights(FULL).items():
+        assert torch.equal(tensor, shipped[name] if name in shipped else alone[name])
+    assert not torch.equal(alone['sb1.long.0.weight'], shipped['sb1.long.0.weight'])
+    own = replace(info, mean=(1.0, 2.0, 3.0))
+    save_checkpoint(Student.random(own, 5), tmp_path / 'mine.safetensors')
+    mine = first_student(str(tmp_path / 'mine.safetensors'), classes, task='detection')
+    assert mine.info.mean == own.mean
+    assert torch.equal(mine.weights(FULL)['in_conv1.weight'],
+                       Student.random(own, 5).weights(FULL)['in_conv1.weight'])
+
+
+def test_a_file_has_its_own_task(tmp_path: Path, classes: ClassSet) -> None:
+    path = tmp_path / 'boxes.safetensors'
+    saved = first_student('random', classes, 4, task='detection')
+    save_checkpoint(saved, path)
+    for task in ('auto', 'detection'):
+        found = first_student(str(path), classes, task=task)
+        assert found.layout_hash == saved.layout_hash
+        assert same(found, saved)
+    assert first_student(str(path), classes, task='segmentation').info.task == 'segmentation'
+
+
+def test_a_task_without_an_architecture_needs_a_file(classes: ClassSet) -> None:
+    with pytest.raises(UnknownTask, match='expected one of segmentation, detection, or a check'):
+        first_student('default', classes, task='poses')

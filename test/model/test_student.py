@@ -177,10 +177,10 @@ def test_a_configuration_is_the_same_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(('info', 'error', 'message'), [
-    (replace(INFO, task='detection'), UnknownTask,
-     "task: expected one of segmentation, got 'detection'"),
+    (replace(INFO, task='depth'), UnknownTask,
+     "task: expected one of segmentation, detection, got 'depth'"),
     (replace(INFO, architecture='vit'), UnknownArchitecture,
-     "architecture: expected one of shadowtutor, got 'vit'"),
+     "architecture: expected one of shadowtutor, shadowtutor-boxes, got 'vit'"),
     (replace(INFO, configuration={'width': 4}), BadConfiguration,
      r"architecture 'shadowtutor': configuration \{'width': 4\}: .*'width'"),
 ])

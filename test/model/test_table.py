@@ -39,7 +39,8 @@ def test_the_configuration_goes_to_the_network() -> None:
 
 
 @pytest.mark.parametrize(('name', 'configuration', 'error', 'message'), [
-    ('vit', {}, UnknownArchitecture, "expected one of shadowtutor, small, got 'vit'"),
+    ('vit', {}, UnknownArchitecture,
+     "expected one of shadowtutor, shadowtutor-boxes, small, got 'vit'"),
     ('', {}, UnknownArchitecture, "got ''"),
     ('small', {'width': 1000}, BadConfiguration, "'width': 1000}: width: expected 1 to 64"),
     ('small', {'width': 'wide'}, BadConfiguration, "'small': configuration {'width': 'wide'}"),

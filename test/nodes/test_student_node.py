@@ -265,8 +265,9 @@ def test_a_task_without_topics_is_named_at_the_start(
     rclpy.init(args=['--ros-args', '-p', f'checkpoint:={path}'], domain_id=domain_id)
     node = StudentNode()
     try:
-        with pytest.raises(StartError, match="UnknownTask: task: expected one of segmentation, "
-                                             "whose answers this node has topics for, got 'odd'"):
+        with pytest.raises(StartError, match='UnknownTask: task: expected one of segmentation, '
+                                             'detection, whose answers this node has topics '
+                                             "for, got 'odd'"):
             node.start()
     finally:
         node.destroy_node()

@@ -154,5 +154,7 @@ def test_a_robot_without_the_row_names_it(
                   Student.random(replace(info, **SMALL), 0), TutorSettings())
     first = tutor.first_student('test')
     monkeypatch.delitem(ARCHITECTURES, 'small')
-    with pytest.raises(UnknownArchitecture, match="expected one of shadowtutor, got 'small'"):
+    with pytest.raises(
+            UnknownArchitecture,
+            match="expected one of shadowtutor, shadowtutor-boxes, got 'small'"):
         student_from_update(first, tutor.info)
