@@ -20,7 +20,8 @@ class ObjectsFile:
     """
     ``objects.jsonl`` beside label maps: boxes, scores and the teacher's seconds per frame.
 
-    Files of the first releases have no class ids of boxes. Lines that cannot be read, as a killed writer leaves them, count as missing.
+    Lines that cannot be read, as a killed writer leaves them, count as missing. Files of the
+    first releases have no class ids of boxes.
     """
 
     def __init__(self, folder: Path) -> None:
