@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('evaluation_out'), metavar='DIR',
                         help='results; the same command continues there (default %(default)s)')
     add_checkpoint(parser, None, "the setting's: random for the paper's, default for ours")
+    parser.add_argument('--task', default='auto', metavar='NAME',
+                        help='segmentation or detection (default: that of the checkpoint, '
+                             'segmentation without one)')
     parser.add_argument('--classes', default='lvs8', help='class set (default %(default)s)')
     parser.add_argument('--device', default='auto', help='torch device (default %(default)s)')
     parser.add_argument('--threads', type=positive_int, default=os.cpu_count() or 1,
@@ -65,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         clips, settings, classes,
         lambda setting: first_student(
             setting.checkpoint if arguments.checkpoint is None else arguments.checkpoint, classes,
-            arguments.seed, device),
+            arguments.seed, device, arguments.task),
         teachers(arguments, classes, str(device), len(clips) > 1), arguments.out,
         _tutor_parameters(arguments, len(clips)) if arguments.ros else None,
         arguments.checkpoint, arguments.seed))

@@ -16,12 +16,13 @@ from shadowtutor_ros import __version__
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip, LabelledClip
-from shadowtutor_ros.evaluation.run import OnFrame, Run, run_in_process
+from shadowtutor_ros.evaluation.run import OnFrame, Run, run_in_process, RunError
 from shadowtutor_ros.evaluation.setting import DISTILL, NAIVE, Setting
 from shadowtutor_ros.evaluation.store import RunStore
 from shadowtutor_ros.evaluation.summary import Summaries, summarise, write_summary
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student
+from shadowtutor_ros.tasks.table import SEGMENTATION
 from shadowtutor_ros.teacher.protocol import Teacher
 from shadowtutor_ros.wire.key_frame import RAW
 
@@ -47,6 +48,11 @@ class Evaluation:
     nodes: Mapping[str, object] | None = None
     checkpoint: str | None = None
     seed: int = 0
+
+    @property
+    def task(self) -> str:
+        """The task of all students."""
+        return self.first_of(self.settings[0]).info.task
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ def _run(
     evaluation: Evaluation, clip: LabelledClip, setting: Setting, on_frame: OnFrame,
 ) -> Run:
     examples = examples_of(clip.count)
+    if evaluation.nodes is not None and evaluation.task != SEGMENTATION:
+        raise RunError(f'over ROS: expected the task {SEGMENTATION}, got {evaluation.task}')
     logs = evaluation.out / 'logs' / clip.clip.name / setting.name
     over_ros = _over_ros(evaluation, setting)
     if over_ros and setting.kind == DISTILL:
@@ -132,7 +140,7 @@ def _about(evaluation: Evaluation, labelled: Mapping[str, LabelledClip]) -> dict
         'first_students': {setting.name: _digest(evaluation.first_of(setting))
                            for setting in evaluation.settings},
         'threads': torch.get_num_threads(),
-        'classes': evaluation.classes.name,
+        'task': evaluation.task, 'classes': evaluation.classes.name,
         'teachers': {name: clip.teacher for name, clip in labelled.items()},
         'settings': {setting.name: setting.identity() for setting in evaluation.settings}}
 

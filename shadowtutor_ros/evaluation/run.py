@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 import math
 import time
+from typing import Any
 
 import cv2
+from numpy.typing import NDArray
 import torch
 
 from shadowtutor_ros.errors import ShadowTutorError
@@ -22,7 +24,11 @@ from shadowtutor_ros.runtime.link import Link, LocalLink
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import Scheduler
-from shadowtutor_ros.tasks.table import task_named
+from shadowtutor_ros.tasks.detection.average_precision import AveragePrecision
+from shadowtutor_ros.tasks.detection.boxes import boxes_of
+from shadowtutor_ros.tasks.detection.target import objects_of
+from shadowtutor_ros.tasks.drawing import drawing_of, perfect_answer
+from shadowtutor_ros.tasks.table import DETECTION, task_named
 from shadowtutor_ros.teacher.protocol import Labelling, Teacher
 from shadowtutor_ros.wire.key_frame import encode_frame, RAW
 
@@ -38,13 +44,15 @@ class Run:
     """
     The frames of one setting on one video.
 
-    ``masks`` are those of the example frames. ``seconds`` is the wall time of the whole system,
-    NaN where the parts did not run together.
+    ``masks`` are those of the example frames, HxW class ids, or what shows the answers of another
+    task. ``seconds`` is the wall time of the whole system, NaN where the parts did not run
+    together; ``ap50`` the average precision of boxes, 0-1, NaN for other tasks.
     """
 
     records: list[FrameRecord] = field(default_factory=list)
     masks: dict[int, Mask] = field(default_factory=dict)
     seconds: float = math.nan
+    ap50: float = math.nan
 
 
 def run_in_process(
@@ -58,7 +66,8 @@ def run_in_process(
     frame done. Raise RunError when a key frame fails.
     """
     step = {WILD: _wild, NAIVE: _naive}.get(setting.kind, _distill)(labelled, setting, first)
-    run = Run()
+    run, precision = Run(), AveragePrecision()
+    task, classes = first.task, len(first.info.class_names)
     chosen = set(range(labelled.count))
     if setting.resample_fps:
         chosen = set(resample(labelled.count, labelled.clip.fps, setting.resample_fps))
@@ -66,11 +75,14 @@ def run_in_process(
         if index in chosen:
             run.records.append(FrameRecord(index, math.nan))
             labelling = labelled.label(index)
-            mask = step(frame, labelling, run.records)
-            judge(run.records[-1], mask, labelling, labelled.size, first.info)
+            answer = step(frame, labelling, run.records)
+            judge(run.records[-1], answer, labelling, labelled.size, first.info)
+            if first.info.task == DETECTION:
+                precision.add(boxes_of(answer, 0.0), objects_of(labelling, classes))
             if index in examples:
-                run.masks[index] = mask
+                run.masks[index] = drawing_of(task, answer, labelled.size, classes)
         on_frame(index)
+    run.ap50 = precision.mean()
     return run
 
 
@@ -88,25 +100,25 @@ def local_loop(
 
 
 def judge(
-    record: FrameRecord, mask: Mask, labelling: Labelling, size: tuple[int, int],
+    record: FrameRecord, answer: NDArray[Any], labelling: Labelling, size: tuple[int, int],
     info: StudentInfo,
 ) -> None:
     """
-    Fill in how good the ``mask`` of a frame of ``size`` (H, W) is, by the student's task.
+    Fill in how good the ``answer`` to a frame of ``size`` (H, W) is, by the student's task.
 
     For segmentation IoU per class and their mean (equation 1), over the classes that are there.
     """
-    task, answer = task_named(info.task), torch.from_numpy(mask)
+    task, said = task_named(info.task), torch.from_numpy(answer)
     target = task.target(labelling, size, len(info.class_names))
-    record.iou = task.class_scores(answer, target).tolist()
-    record.miou = float(task.metric(answer, target))
+    record.iou = task.class_scores(said, target).tolist()
+    record.miou = float(task.metric(said, target))
 
 
-_Step = Callable[[Frame, Labelling, list[FrameRecord]], Mask]
+_Step = Callable[[Frame, Labelling, list[FrameRecord]], NDArray[Any]]
 
 
 def _wild(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
-    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> Mask:
+    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> NDArray[Any]:
         started = time.perf_counter()
         mask = first.segment(frame)
         records[-1].t_si = 1e3 * (time.perf_counter() - started)
@@ -115,15 +127,18 @@ def _wild(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
 
 
 def _naive(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
-    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> Mask:
+    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> NDArray[Any]:
         record, key_frames = records[-1], setting.key_frames
-        label = labelling.class_ids
+        answer = perfect_answer(first.task, labelling, len(first.info.class_names))
         record.key_frame, record.staleness = True, 0
         record.t_ti = 1e3 * labelled.teacher_seconds
         record.bytes_up = len(encode_frame(frame, key_frames.format, key_frames.quality).data)
-        record.bytes_down = (label.size if key_frames.format == RAW
-                             else len(cv2.imencode('.png', label)[1]))
-        return label
+        if first.info.task == DETECTION:
+            record.bytes_down = sum(part.nbytes for part in boxes_of(answer))
+        else:
+            record.bytes_down = (answer.size if key_frames.format == RAW
+                                 else len(cv2.imencode('.png', answer)[1]))
+        return answer
     return step
 
 
@@ -132,7 +147,7 @@ def _distill(labelled: LabelledClip, setting: Setting, first: Student) -> _Step:
     counters = loop.counters
     key_frame: FrameRecord | None = None
 
-    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> Mask:
+    def step(frame: Frame, labelling: Labelling, records: list[FrameRecord]) -> NDArray[Any]:
         nonlocal key_frame
         record = records[-1]
         sent, applied = counters.key_frames, counters.updates_applied

@@ -43,8 +43,9 @@ class RunStore:
                 (part / f'{_MASK}{index:06}.png').write_bytes(
                     cv2.imencode('.png', mask)[1].tobytes())
             seconds = None if math.isnan(run.seconds) else run.seconds
+            ap50 = None if math.isnan(run.ap50) else run.ap50
             replace_json(part / _ABOUT, {
-                **identity, 'seconds': seconds, 'files': _digests(part)})
+                **identity, 'seconds': seconds, 'ap50': ap50, 'files': _digests(part)})
 
     def load(self, video: str, setting: str, identity: dict[str, Any]) -> Run | None:
         """
@@ -56,6 +57,7 @@ class RunStore:
         try:
             about = json.loads((place / _ABOUT).read_bytes())
             seconds, files = about.pop('seconds'), about.pop('files')
+            ap50 = about.pop('ap50', None)
             if about != json.loads(json.dumps(identity)):
                 return None
             found = _digests(place)
@@ -66,7 +68,8 @@ class RunStore:
                      np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.uint8)
                      for path in sorted(place.glob(f'{_MASK}*.png'))}
             return Run(read_records(place / _FRAMES), masks,
-                       math.nan if seconds is None else float(seconds))
+                       math.nan if seconds is None else float(seconds),
+                       math.nan if ap50 is None else float(ap50))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

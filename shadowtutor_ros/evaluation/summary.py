@@ -19,8 +19,9 @@ class RunSummary:
     """
     One setting on one video.
 
-    ``miou``, ``class_iou`` and ``key_frame_ratio`` are in percent; bytes are payload bytes of
-    the whole run; the times are Table 1's, medians in milliseconds, ``t_sd`` of one step.
+    ``miou`` and ``class_iou`` are the task's metric and its classes' scores, ``ap50`` that of
+    boxes, NaN for other tasks; they and ``key_frame_ratio`` are in percent; bytes are payload
+    bytes of the whole run; the times are Table 1's, medians in milliseconds, ``t_sd`` of one step.
     ``video_fps`` is the rate of the frames that the setting sees. ``fps`` is the throughput:
     measured, or, where ``together`` is false, what the measured parts come to one after the
     other without a network.
@@ -42,6 +43,7 @@ class RunSummary:
     fps: float
     together: bool
     video_fps: float
+    ap50: float = math.nan
 
     @property
     def bytes_per_key_frame(self) -> float:
@@ -79,7 +81,7 @@ def summarise(run: Run, classes: Sequence[str], video_fps: float) -> RunSummary:
                    for i, name in enumerate(classes)},
         t_si=t_si, t_sd=t_sd, t_ti=t_ti, t_net=t_net, seconds=seconds,
         fps=len(records) / seconds if seconds else math.nan, together=together,
-        video_fps=video_fps)
+        video_fps=video_fps, ap50=100 * run.ap50)
 
 
 def write_summary(path: Path, summaries: Summaries, about: dict[str, Any]) -> None:

@@ -28,8 +28,10 @@ _TITLE = 22  # pixels above a picture in the strip
 _STRIP_COLUMNS = 4
 
 
-def plot_miou_over_time(path: Path, video: str, runs: Mapping[str, Run], fps: float) -> None:
-    """Plot every setting's mIoU over the video's time, as a mean over one second."""
+def plot_miou_over_time(
+    path: Path, video: str, runs: Mapping[str, Run], fps: float, metric: str = 'mIoU',
+) -> None:
+    """Plot every setting's metric over the video's time, as a mean over one second."""
     figure, axes = pyplot.subplots(figsize=(10, 4.5), layout='constrained')
     for name, run in runs.items():
         miou = np.array([100 * record.miou for record in run.records])
@@ -37,16 +39,18 @@ def plot_miou_over_time(path: Path, video: str, runs: Mapping[str, Run], fps: fl
         window = max(1, round(fps * len(miou) / (run.records[-1].frame + 1)))
         axes.plot(seconds, _moving_mean(miou, window), linewidth=1.2,
                   label=f'{name}: {miou.mean():.1f} %')
-    axes.set(title=f'{video}: mIoU over time', xlabel='time in the video, s',
-             ylabel='mIoU against the teacher, %, mean of 1 s', ylim=(0, 102))
+    axes.set(title=f'{video}: {metric} over time', xlabel='time in the video, s',
+             ylabel=f'{metric} against the teacher, %, mean of 1 s', ylim=(0, 102))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     _save(figure, path)
 
 
-def plot_class_iou(path: Path, video: str, runs: Mapping[str, RunSummary]) -> None:
-    """Plot every setting's IoU of each class as grouped bars."""
+def plot_class_iou(
+    path: Path, video: str, runs: Mapping[str, RunSummary], score: str = 'IoU',
+) -> None:
+    """Plot every setting's score of each class as grouped bars."""
     classes = [name for name in next(iter(runs.values())).class_iou
                if not all(np.isnan(run.class_iou[name]) for run in runs.values())]
     figure, axes = pyplot.subplots(figsize=(10, 4), layout='constrained')
@@ -54,15 +58,15 @@ def plot_class_iou(path: Path, video: str, runs: Mapping[str, RunSummary]) -> No
     for i, (name, run) in enumerate(runs.items()):
         places = np.arange(len(classes)) + (i - (len(runs) - 1) / 2) * width
         axes.bar(places, [run.class_iou[c] for c in classes], width, label=name)
-    axes.set(title=f'{video}: IoU per class', ylabel='IoU against the teacher, %',
+    axes.set(title=f'{video}: {score} per class', ylabel=f'{score} against the teacher, %',
              ylim=(0, 102), xticks=range(len(classes)), xticklabels=classes)
     axes.grid(axis='y', alpha=0.3)
     axes.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     _save(figure, path)
 
 
-def plot_traffic(path: Path, summaries: Summaries) -> None:
-    """Plot mIoU against traffic per frame of all settings; a line of its own for no traffic."""
+def plot_traffic(path: Path, summaries: Summaries, metric: str = 'mIoU') -> None:
+    """Plot the metric against traffic per frame of all settings; without traffic on a line."""
     figure, axes = pyplot.subplots(figsize=(8, 5), layout='constrained')
     for marker, (video, runs) in zip('os^vDP*X' * len(summaries), summaries.items()):
         for i, (name, run) in enumerate(runs.items()):
@@ -71,7 +75,7 @@ def plot_traffic(path: Path, summaries: Summaries) -> None:
                       label=f'{video}: {name}' if len(summaries) > 1 else name)
     axes.set(title='Accuracy against traffic', xscale='log',
              xlabel='traffic, KiB per frame (log; no traffic stands at 0.1)',
-             ylabel='mIoU against the teacher, %', ylim=(0, 102))
+             ylabel=f'{metric} against the teacher, %', ylim=(0, 102))
     axes.grid(alpha=0.3)
     axes.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     _save(figure, path)

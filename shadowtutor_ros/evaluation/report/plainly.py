@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from shadowtutor_ros.evaluation.evaluate import Evaluation, Results
+from shadowtutor_ros.evaluation.report.terms import terms_of
 from shadowtutor_ros.evaluation.setting import Setting, WILD
 from shadowtutor_ros.model.first_student import DEFAULT, RANDOM
 
@@ -43,7 +44,8 @@ def _outcome(results: Results, setting: Setting) -> str:
     miou = sum(run.miou for run in runs) / len(runs)
     frames = sum(run.frames for run in runs)
     traffic = sum(run.bytes_up + run.bytes_down for run in runs) / frames / 1024
-    return f'{setting.name}: mIoU {miou:.1f} %, {traffic:.1f} KiB a frame both ways.'
+    metric = terms_of(results.evaluation.task).metric
+    return f'{setting.name}: {metric} {miou:.1f} %, {traffic:.1f} KiB a frame both ways.'
 
 
 def _count(number: int, what: str) -> str:

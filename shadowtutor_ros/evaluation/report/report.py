@@ -19,8 +19,11 @@ from shadowtutor_ros.evaluation.report import figures
 from shadowtutor_ros.evaluation.report.page import Picture, write_page
 from shadowtutor_ros.evaluation.report.plainly import plainly
 from shadowtutor_ros.evaluation.report.tables import make_tables
+from shadowtutor_ros.evaluation.report.terms import terms_of
 from shadowtutor_ros.evaluation.setting import DISTILL, NAIVE, Setting
 from shadowtutor_ros.evaluation.summary import RunSummary
+from shadowtutor_ros.tasks.drawing import drawing_of, perfect_answer
+from shadowtutor_ros.tasks.table import task_named
 from shadowtutor_ros.whole_file import replace_file
 
 _LOG = logging.getLogger(__name__)
@@ -31,7 +34,8 @@ SWEEP = 'sweep.json'  # left in the same folder by `shadowtutor sweep`
 def write_report(results: Results) -> str:
     """Write all files into the evaluation's folder and return the tables as Markdown."""
     out = results.evaluation.out
-    tables = make_tables(results.summaries, results.evaluation.settings)
+    tables = make_tables(
+        results.summaries, results.evaluation.settings, results.evaluation.task)
     facts, said = _facts(results), plainly(results)
     markdown = '\n\n'.join(table.markdown() for table in tables) + '\n'
     head = '\n'.join(f'- {name}: {value}' for name, value in facts)
@@ -58,6 +62,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 
 def _pictures(results: Results) -> list[Picture]:
     out, settings = results.evaluation.out, results.evaluation.settings
+    task, classes = task_named(results.evaluation.task), results.evaluation.classes
+    metric = terms_of(results.evaluation.task).metric
     pictures = []
     for video, runs in results.runs.items():
         stem = re.sub(r'[^\w.-]', '_', video)
@@ -66,21 +72,24 @@ def _pictures(results: Results) -> list[Picture]:
             out / f'{kind}_{stem}.png' for kind in ('frames', 'miou', 'classes'))
         examples = {index for run in runs.values() for index in run.masks}
         frames = {i: frame for i, frame in enumerate(clip.clip) if i in examples}
-        figures.draw_strip(strip, frames, {i: clip.label(i).class_ids for i in frames}, runs,
-                           results.evaluation.classes.colours)
-        figures.plot_miou_over_time(over_time, video, runs, clip.clip.fps)
-        figures.plot_class_iou(per_class, video, results.summaries[video])
+        labels = {i: drawing_of(task, perfect_answer(task, clip.label(i), len(classes)),
+                                clip.size, len(classes)) for i in frames}
+        figures.draw_strip(strip, frames, labels, runs, classes.colours)
+        figures.plot_miou_over_time(over_time, video, runs, clip.clip.fps, metric)
+        figures.plot_class_iou(per_class, video, results.summaries[video],
+                               terms_of(results.evaluation.task).of_class)
         pictures += [
-            Picture(strip, f'{video}: frames, the teacher, and every setting with its mIoU'),
-            Picture(over_time, f'{video}: mIoU over time, with the mean over all frames. A dip is '
-                    'a cut or something new: the student is wrong until the next key frame has '
-                    'been answered, max_stride frames later at most'),
-            Picture(per_class, f'{video}: IoU per class, mean over the frames that have it')]
+            Picture(strip, f'{video}: frames, the teacher, and every setting with its {metric}'),
+            Picture(over_time, f'{video}: {metric} over time, with the mean over all frames. A '
+                    'dip is a cut or something new: the student is wrong until the next key frame '
+                    'has been answered, max_stride frames later at most'),
+            Picture(per_class, f'{video}: score per class, mean over the frames that have it')]
         throughput = out / f'throughput_{stem}.png'
         if (caption := _throughput(throughput, results, video, settings)) is not None:
             pictures.append(Picture(throughput, caption))
-    figures.plot_traffic(out / 'traffic.png', results.summaries)
-    return [*pictures, Picture(out / 'traffic.png', 'mIoU against payload traffic per frame')]
+    figures.plot_traffic(out / 'traffic.png', results.summaries, metric)
+    return [*pictures,
+            Picture(out / 'traffic.png', f'{metric} against payload traffic per frame')]
 
 
 def _throughput(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import math
 
 from shadowtutor_ros.evaluation import paper
+from shadowtutor_ros.evaluation.report.terms import Terms, terms_of
 from shadowtutor_ros.evaluation.setting import DISTILL, Setting
 from shadowtutor_ros.evaluation.summary import RunSummary, Summaries
+from shadowtutor_ros.tasks.table import SEGMENTATION
 
 _MISSING = '-'
 _OTHER = ('The paper: LVS videos at 720p, Mask R-CNN as teacher, a student pre-trained on COCO. '
@@ -37,8 +39,11 @@ class Table:
         return '\n'.join([f'### {self.title}', '', padded[0], rule, *padded[1:], '', self.note])
 
 
-def make_tables(summaries: Summaries, settings: Sequence[Setting]) -> list[Table]:
-    """Return the tables that the settings allow, in the paper's order, and per-class IoU."""
+def make_tables(
+    summaries: Summaries, settings: Sequence[Setting], task: str = SEGMENTATION,
+) -> list[Table]:
+    """Return the tables that the settings allow, in the paper's order, and scores per class."""
+    terms = terms_of(task)
     whole = [s for s in settings if not s.resample_fps]
     resampled = [s for s in settings if s.resample_fps]
     distilling = [s for s in whole if s.kind == DISTILL]
@@ -47,10 +52,12 @@ def make_tables(summaries: Summaries, settings: Sequence[Setting]) -> list[Table
         tables.append(_distillation(summaries, distilling))
     if whole:
         tables += [_throughput(summaries, whole), _data(summaries, whole),
-                   _traffic(summaries, whole), _accuracy(summaries, whole)]
+                   _traffic(summaries, whole), _accuracy(summaries, whole, terms)]
     if resampled:
-        tables.append(_resampled(summaries, resampled))
-    tables.append(_per_class(summaries, settings))
+        tables.append(_resampled(summaries, resampled, terms))
+    if any(not math.isnan(r.ap50) for runs in summaries.values() for r in runs.values()):
+        tables.append(_precision(summaries, settings))
+    tables.append(_per_class(summaries, settings, terms))
     return tables
 
 
@@ -111,24 +118,40 @@ def _traffic(summaries: Summaries, settings: Sequence[Setting]) -> Table:
         f'own 6.5 FPS (naive: 2.1 FPS). {_OTHER}')
 
 
-def _accuracy(summaries: Summaries, settings: Sequence[Setting]) -> Table:
+def _accuracy(summaries: Summaries, settings: Sequence[Setting], terms: Terms) -> Table:
     names = [s.name for s in settings]
     return Table(
-        'Table 6: mIoU, %', ('', *names), (
+        f'Table 6: {terms.metric}, %', ('', *names), (
             *_each_and_average(summaries, names, lambda r: r.miou),
-            _row('  the paper', names, paper.MIOU, '.2f')),
-        'Against the teacher, mean over all frames; each frame over the classes that the label '
-        'or the mask has, background included. Naive is 100 by definition; what JPEG does to '
-        f'the teacher is not counted. {_OTHER}')
+            *_papers(names, paper.MIOU, terms)),
+        f'Against the teacher, mean over all frames. {terms.meaning} Naive is 100 by definition; '
+        f'what JPEG does to the teacher is not counted.{f" {_OTHER}" if terms.papers else ""}')
 
 
-def _resampled(summaries: Summaries, settings: Sequence[Setting]) -> Table:
+def _papers(
+    names: Sequence[str], values: Mapping[str, float], terms: Terms,
+) -> list[tuple[str, ...]]:
+    """Return the row of the paper's accuracy, if it is of the same metric."""
+    return [_row('  the paper', names, values, '.2f')] if terms.papers else []
+
+
+def _precision(summaries: Summaries, settings: Sequence[Setting]) -> Table:
+    names = [s.name for s in settings]
+    return Table(
+        'AP50, %', ('', *names), (*_each_and_average(summaries, names, lambda r: r.ap50),),
+        'Average precision at an overlap of 0.5 over all frames of a video, as COCO has it, mean '
+        "over the teacher's classes there. Every box counts, however unsure.")
+
+
+def _resampled(
+    summaries: Summaries, settings: Sequence[Setting], terms: Terms,
+) -> Table:
     names = [s.name for s in settings]
     return Table(
         'Table 7: fewer frames per second', ('', *names), (
-            _heading('mIoU, %', names),
+            _heading(f'{terms.metric}, %', names),
             *_each_and_average(summaries, names, lambda r: r.miou),
-            _row('  the paper', names, paper.MIOU_7FPS, '.2f'),
+            *_papers(names, paper.MIOU_7FPS, terms),
             _heading('Key-frame ratio, %', names),
             *_each_and_average(summaries, names, lambda r: r.key_frame_ratio),
             _row('  the paper', names, paper.KEY_FRAME_RATIO_7FPS, '.2f')),
@@ -136,7 +159,9 @@ def _resampled(summaries: Summaries, settings: Sequence[Setting]) -> Table:
         f'resampled videos, from 25-30 FPS. {_OTHER}')
 
 
-def _per_class(summaries: Summaries, settings: Sequence[Setting]) -> Table:
+def _per_class(
+    summaries: Summaries, settings: Sequence[Setting], terms: Terms,
+) -> Table:
     names = [s.name for s in settings]
     rows: list[tuple[str, ...]] = []
     for video, runs in summaries.items():
@@ -145,9 +170,8 @@ def _per_class(summaries: Summaries, settings: Sequence[Setting]) -> Table:
         rows += [_row(f'  {c}', names, {n: r.class_iou[c] for n, r in runs.items()}, '.1f')
                  for c in classes
                  if not all(math.isnan(r.class_iou[c]) for r in runs.values())]
-    return Table('IoU per class, %', ('', *names), tuple(rows),
-                 'Mean over the frames where the label or the mask has the class: a class that '
-                 'only the mask has counts as 0.')
+    return Table(f'{terms.of_class} per class, %', ('', *names), tuple(rows),
+                 terms.of_class_meaning)
 
 
 def _each_and_average(
