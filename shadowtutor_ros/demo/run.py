@@ -79,6 +79,8 @@ def run_demo(settings: DemoSettings) -> Summary:
               miou, [record.miou for record in wild.records], result.key_frames(source.fps))
     status, count = result.last, labelled.count
     answered = max(1, status.updates_applied)  # the last key frame may still be under way
+    assert result.student is not None
+    assert result.tutor is not None
     summary = Summary(
         video=video.name, teacher=teacher.name, frames=count,
         miou=100 * float(np.mean(miou)), wild_miou=_figures(wild, labelled, classes).miou,
@@ -89,7 +91,11 @@ def run_demo(settings: DemoSettings) -> Summary:
         bytes_per_frame=(status.bytes_up + status.bytes_down) / count,
         naive_raw_bytes_per_frame=naive.bytes_per_key_frame,
         naive_jpeg_bytes_per_frame=naive_jpeg.bytes_per_key_frame,
-        fps=count / result.seconds, failures=status.failures)
+        fps=count / result.seconds,
+        student_cpu_ms_per_frame=1e3 * result.student.cpu_seconds / count,
+        student_memory=result.student.memory,
+        tutor_cpu_ms_per_key_frame=1e3 * result.tutor.cpu_seconds / answered,
+        tutor_memory=result.tutor.memory, failures=status.failures)
     summary.write(settings.out / 'summary.json')
     return summary
 

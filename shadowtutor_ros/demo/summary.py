@@ -15,7 +15,9 @@ class Summary:
     One run on one video.
 
     mIoU and the key-frame ratio are in percent, traffic in payload bytes, ``fps`` in frames of
-    the whole system per second of wall time.
+    the whole system per second of wall time. CPU time is that of all threads of a process, the
+    student's per frame, the tutor's per key frame, in milliseconds; memory is the most that each
+    had resident, in bytes.
     """
 
     video: str
@@ -32,6 +34,10 @@ class Summary:
     naive_raw_bytes_per_frame: float
     naive_jpeg_bytes_per_frame: float
     fps: float
+    student_cpu_ms_per_frame: float
+    student_memory: int
+    tutor_cpu_ms_per_key_frame: float
+    tutor_memory: int
     failures: int
 
     def write(self, path: Path) -> None:
@@ -52,6 +58,10 @@ class Summary:
             ('  every frame offloaded as JPEG', self._against(self.naive_jpeg_bytes_per_frame)),
             ('  every frame offloaded raw', self._against(self.naive_raw_bytes_per_frame)),
             ('frames per second', f'{self.fps:.1f}'),
+            ('student, CPU per frame', f'{self.student_cpu_ms_per_frame:.0f} ms'),
+            ('  memory', _mib(self.student_memory)),
+            ('tutor, CPU per key frame', f'{self.tutor_cpu_ms_per_key_frame / 1e3:.1f} s'),
+            ('  memory', _mib(self.tutor_memory)),
             ('failed key frames', str(self.failures)),
         ]
         width = max(len(name) for name, _ in rows)
@@ -65,3 +75,7 @@ class Summary:
 
 def _kib(size: float) -> str:
     return f'{size / 1024:.1f} KiB'
+
+
+def _mib(size: float) -> str:
+    return f'{size / (1 << 20):.0f} MiB'

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import os
 from pathlib import Path
 import time
@@ -18,6 +18,7 @@ from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.harness.collector import Collector, LOSSLESS
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.processes import NodeProcess
+from shadowtutor_ros.harness.usage import Usage, usage_of
 
 _START_TIMEOUT = 120.0
 _MASK_TIMEOUT = 60.0
@@ -51,11 +52,14 @@ class TrialResult:
     """
     What the student node said: one status per event, the last one after the last frame.
 
-    ``seconds`` is the wall time from the first frame sent to the last mask received.
+    ``seconds`` is the wall time from the first frame sent to the last mask received. ``tutor`` and
+    ``student`` are what these processes took after their start, where they were this machine's.
     """
 
     statuses: tuple[StudentStatus, ...]
     seconds: float
+    tutor: Usage | None = None
+    student: Usage | None = None
 
     @property
     def last(self) -> StudentStatus:
@@ -93,8 +97,13 @@ def run_trial(trial: Trial, logs: Path, on_mask: OnMask) -> TrialResult:
                 lambda s: s.state == StudentStatus.RUNNING, _START_TIMEOUT, alive) is None:
             raise TrialError(f'the student node did not start within {_START_TIMEOUT:g} s; '
                               f'see {logs}')
+        tutor, student = pids = [node.pid for node in nodes]
+        before = {pid: usage_of(pid) for pid in pids}
         nodes.append(stack.enter_context(replay_process(trial, logs, environment)))
-        return follow(trial, collector, on_mask, alive)
+        result = follow(trial, collector, on_mask, alive)
+        alive()
+        return replace(result, tutor=usage_of(tutor).since(before[tutor]),
+                       student=usage_of(student).since(before[student]))
 
 
 def tutor_process(
