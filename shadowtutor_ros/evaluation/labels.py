@@ -13,10 +13,11 @@ import statistics
 import time
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from shadowtutor_ros.assets import cache_folder
-from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.classes import ClassSet, largest_id, UNLABELLED
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.teacher.labels import LabelsTeacher, read_label_map
@@ -48,6 +49,12 @@ class LabelledClip:
     def label(self, index: int) -> Labelling:
         """Return the labels of frame ``index``, checked when the clip was labelled."""
         return self.labels.read(index)
+
+    def present(self) -> frozenset[int]:
+        """Return the class ids that the labels have somewhere; it reads them all."""
+        return frozenset(int(class_id) for index in range(self.count)
+                         for class_id in np.unique(self.label(index).class_ids)
+                         if class_id != UNLABELLED)
 
 
 def label_clip(clip: Clip, teacher: Teacher, classes: ClassSet) -> LabelledClip:
@@ -144,9 +151,10 @@ class LabelCache:
         except (TeacherError, OSError) as error:
             _LOG.warning('%s is made again: %s', path, error)
             return False
-        if class_ids.shape != size or class_ids.max() > self._background:
+        found = largest_id(class_ids)
+        if class_ids.shape != size or found > self._background:
             _LOG.warning('%s is made again: expected %s of ids 0 to %d, got %s with %d',
-                         path, size, self._background, class_ids.shape, class_ids.max())
+                         path, size, self._background, class_ids.shape, found)
             return False
         return True
 

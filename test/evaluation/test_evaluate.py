@@ -16,15 +16,17 @@ from typing import Any
 
 import cv2
 from full_disk import full_disk
+import numpy as np
 import pytest
 from scene import Scene
 
 from shadowtutor_ros import cli
 from shadowtutor_ros.bag.writer import write_bag
-from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.classes import ClassSet, UNLABELLED
 from shadowtutor_ros.evaluation import evaluate as module
 from shadowtutor_ros.evaluation.evaluate import examples_of
 from shadowtutor_ros.evaluation.record import read_records
+from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 
 SETTINGS = 'wild,partial-1,partial-1-7fps,naive,naive-jpeg,ours'
 
@@ -84,6 +86,37 @@ def test_pictures_and_one_page(done: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:)', page)
     for number in range(2, 8):
         assert f'<h2>Table {number}:' in page
+    per_class = page[page.index('<h2>IoU per class'):]
+    assert [name in per_class for name in ('person', 'auto', 'background', 'giraffe')] == [
+        True, True, True, False]  # which the untaught student sees, and nobody else
+
+
+def test_pixels_of_no_class_are_not_judged(scene: Scene, tmp_path: Path) -> None:
+    """Borders of objects are 255 in the labels, as in Pascal VOC: teacher, tables and pictures."""
+    labels = tmp_path / 'labels'
+    labels.mkdir()
+    background = scene.labels[0].max()
+    for index, label in enumerate(scene.labels):
+        grown = cv2.erode(label, np.ones((3, 3), np.uint8))  # background is the largest id
+        voc = np.where((label == background) & (grown != background), UNLABELLED, label)
+        voc[:3] = UNLABELLED
+        cv2.imwrite(str(labels / f'{index:04}.png'), voc)
+    argv = command(scene, tmp_path / 'out', settings='wild,naive,partial-1')
+    argv[argv.index('--labels') + 1] = str(labels)
+    assert cli.main(argv) == 0
+    figures = videos_of(tmp_path / 'out')['video']
+    assert figures['naive']['miou'] == 100
+    assert figures['wild']['miou'] < figures['partial-1']['miou'] < 100
+    run = tmp_path / 'out/runs/video/partial-1'
+    rows = read_records(run / 'frames.csv')
+    for path in (masks := list(run.glob('mask_*.png'))):
+        frame = int(path.stem[-6:])
+        mask, label = (cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+                       for file in (path, labels / f'{frame:04}.png'))
+        known = label != UNLABELLED
+        assert rows[frame].miou == pytest.approx(
+            mean_iou_of_masks(mask[known], label[known], background + 1))
+    assert masks
 
 
 def test_the_report_begins_in_plain_words(done: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scene import Scene
 
 from shadowtutor_ros.assets import cache_folder
-from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.classes import ClassSet, UNLABELLED
 from shadowtutor_ros.evaluation.clip import Clip
 from shadowtutor_ros.evaluation.labels import label_clip
 from shadowtutor_ros.teacher.labels import LabelsTeacher
@@ -122,6 +122,25 @@ def test_a_damaged_label_is_made_again_with_a_word(
     assert teacher.calls == 4
     record, = caplog.records
     assert record.getMessage().startswith(f'{path} is made again: ')
+
+
+def test_a_teacher_may_leave_pixels_open(
+    scene: Scene, classes: ClassSet, caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unsure(Counting):
+        def label(self, frame: np.ndarray, stamp: float = 0.0) -> Labelling:
+            class_ids = super().label(frame, stamp).class_ids.copy()
+            class_ids[:10] = UNLABELLED
+            return Labelling(class_ids)
+
+    teacher = Unsure(scene, classes)
+    for _ in range(2):
+        labelled = label_clip(Clip(scene.video, 3), teacher, classes)
+    assert teacher.calls == 3
+    assert not caplog.records
+    assert (labelled.label(1).class_ids[:10] == UNLABELLED).all()
+    assert labelled.present() == {
+        int(class_id) for label in scene.labels[:3] for class_id in np.unique(label[10:])}
 
 
 def test_objects_that_are_no_text_count_as_missing(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ matplotlib.use('Agg')
 from matplotlib import pyplot
 
 _DPI = 110
+_TICKS = 4.0  # percent from one setting's row of key frames to the next
 _TITLE = 22  # pixels above a picture in the strip
 _STRIP_COLUMNS = 4
 
@@ -31,16 +32,26 @@ _STRIP_COLUMNS = 4
 def plot_miou_over_time(
     path: Path, video: str, runs: Mapping[str, Run], fps: float, metric: str = 'mIoU',
 ) -> None:
-    """Plot every setting's metric over the video's time, as a mean over one second."""
+    """
+    Plot every setting's metric over the video's time, as a mean over one second.
+
+    Ticks below are the key frames of settings that teach.
+    """
     figure, axes = pyplot.subplots(figsize=(10, 4.5), layout='constrained')
+    below = 0.0
     for name, run in runs.items():
         miou = np.array([100 * record.miou for record in run.records])
         seconds = np.array([record.frame / fps for record in run.records])
         window = max(1, round(fps * len(miou) / (run.records[-1].frame + 1)))
-        axes.plot(seconds, _moving_mean(miou, window), linewidth=1.2,
-                  label=f'{name}: {miou.mean():.1f} %')
+        line, = axes.plot(seconds, _moving_mean(miou, window), linewidth=1.2,
+                          label=f'{name}: {miou.mean():.1f} %')
+        taught = seconds[[not np.isnan(record.metric) for record in run.records]]
+        if taught.size:
+            below -= _TICKS
+            axes.plot(taught, np.full(taught.size, below), '|', color=line.get_color())
     axes.set(title=f'{video}: {metric} over time', xlabel='time in the video, s',
-             ylabel=f'{metric} against the teacher, %, mean of 1 s', ylim=(0, 102))
+             ylabel=f'{metric} against the teacher, %, mean of 1 s',
+             ylim=(below - _TICKS / 2, 102), yticks=range(0, 101, 20))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(loc='center left', bbox_to_anchor=(1, 0.5))
@@ -48,11 +59,11 @@ def plot_miou_over_time(
 
 
 def plot_class_iou(
-    path: Path, video: str, runs: Mapping[str, RunSummary], score: str = 'IoU',
+    path: Path, video: str, runs: Mapping[str, RunSummary], present: Collection[str],
+    score: str = 'IoU',
 ) -> None:
-    """Plot every setting's score of each class as grouped bars."""
-    classes = [name for name in next(iter(runs.values())).class_iou
-               if not all(np.isnan(run.class_iou[name]) for run in runs.values())]
+    """Plot every setting's score of each class that is ``present`` as grouped bars."""
+    classes = [name for name in next(iter(runs.values())).class_iou if name in present]
     figure, axes = pyplot.subplots(figsize=(10, 4), layout='constrained')
     width = 0.8 / len(runs)
     for i, (name, run) in enumerate(runs.items()):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 import json
 import logging
 import math
@@ -34,15 +34,26 @@ SWEEP = 'sweep.json'  # left in the same folder by `shadowtutor sweep`
 def write_report(results: Results) -> str:
     """Write all files into the evaluation's folder and return the tables as Markdown."""
     out = results.evaluation.out
+    present = _present(results)
     tables = make_tables(
-        results.summaries, results.evaluation.settings, results.evaluation.task)
+        results.summaries, results.evaluation.settings, present, results.evaluation.task)
     facts, said = _facts(results), plainly(results)
     markdown = '\n\n'.join(table.markdown() for table in tables) + '\n'
     head = '\n'.join(f'- {name}: {value}' for name, value in facts)
     replace_file(out / 'report.md', '\n\n'.join(
         (f'# {_TITLE}', ' '.join(said), head, markdown)).encode())
-    write_page(out / 'report.html', _TITLE, said, facts, tables, _pictures(results))
+    write_page(out / 'report.html', _TITLE, said, facts, tables,
+               _pictures(results, present))
     return markdown
+
+
+def _present(results: Results) -> dict[str, list[str]]:
+    """Return for each video the names of the classes that its labels have and that have scores."""
+    names = results.evaluation.classes.names
+    return {video: [name for name in (names[index] for index in sorted(clip.present()))
+                    if not all(math.isnan(run.class_iou[name])
+                               for run in results.summaries[video].values())]
+            for video, clip in results.labelled.items()}
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
@@ -60,7 +71,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
             ('Settings', '; '.join(f'{s.name}: {s.title}' for s in evaluation.settings))]
 
 
-def _pictures(results: Results) -> list[Picture]:
+def _pictures(results: Results, present: Mapping[str, Collection[str]]) -> list[Picture]:
     out, settings = results.evaluation.out, results.evaluation.settings
     task, classes = task_named(results.evaluation.task), results.evaluation.classes
     metric = terms_of(results.evaluation.task).metric
@@ -76,14 +87,16 @@ def _pictures(results: Results) -> list[Picture]:
                                 clip.size, len(classes)) for i in frames}
         figures.draw_strip(strip, frames, labels, runs, classes.colours)
         figures.plot_miou_over_time(over_time, video, runs, clip.clip.fps, metric)
-        figures.plot_class_iou(per_class, video, results.summaries[video],
+        figures.plot_class_iou(per_class, video, results.summaries[video], present[video],
                                terms_of(results.evaluation.task).of_class)
         pictures += [
             Picture(strip, f'{video}: frames, the teacher, and every setting with its {metric}'),
-            Picture(over_time, f'{video}: {metric} over time, with the mean over all frames. A '
-                    'dip is a cut or something new: the student is wrong until the next key frame '
-                    'has been answered, max_stride frames later at most'),
-            Picture(per_class, f'{video}: score per class, mean over the frames that have it')]
+            Picture(over_time, f'{video}: {metric} over time, with the mean over all frames. '
+                    'Ticks below are key frames that were taught. A dip is a cut or something '
+                    'new: the student is wrong until the next key frame has been answered, '
+                    'max_stride frames later at most'),
+            Picture(per_class, f'{video}: score per class, mean over the frames that have it, of '
+                    'the classes that the labels have')]
         throughput = out / f'throughput_{stem}.png'
         if (caption := _throughput(throughput, results, video, settings)) is not None:
             pictures.append(Picture(throughput, caption))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 import math
 
@@ -40,9 +40,14 @@ class Table:
 
 
 def make_tables(
-    summaries: Summaries, settings: Sequence[Setting], task: str = SEGMENTATION,
+    summaries: Summaries, settings: Sequence[Setting], present: Mapping[str, Collection[str]],
+    task: str = SEGMENTATION,
 ) -> list[Table]:
-    """Return the tables that the settings allow, in the paper's order, and scores per class."""
+    """
+    Return the tables that the settings allow, in the paper's order, and scores per class.
+
+    ``present`` are the names of the classes that each video's labels have.
+    """
     terms = terms_of(task)
     whole = [s for s in settings if not s.resample_fps]
     resampled = [s for s in settings if s.resample_fps]
@@ -57,7 +62,7 @@ def make_tables(
         tables.append(_resampled(summaries, resampled, terms))
     if any(not math.isnan(r.ap50) for runs in summaries.values() for r in runs.values()):
         tables.append(_precision(summaries, settings))
-    tables.append(_per_class(summaries, settings, terms))
+    tables.append(_per_class(summaries, settings, present, terms))
     return tables
 
 
@@ -160,7 +165,8 @@ def _resampled(
 
 
 def _per_class(
-    summaries: Summaries, settings: Sequence[Setting], terms: Terms,
+    summaries: Summaries, settings: Sequence[Setting], present: Mapping[str, Collection[str]],
+    terms: Terms,
 ) -> Table:
     names = [s.name for s in settings]
     rows: list[tuple[str, ...]] = []
@@ -168,10 +174,10 @@ def _per_class(
         rows.append(_heading(video, names))
         classes = next(iter(runs.values())).class_iou
         rows += [_row(f'  {c}', names, {n: r.class_iou[c] for n, r in runs.items()}, '.1f')
-                 for c in classes
-                 if not all(math.isnan(r.class_iou[c]) for r in runs.values())]
+                 for c in classes if c in present[video]]
     return Table(f'{terms.of_class} per class, %', ('', *names), tuple(rows),
-                 terms.of_class_meaning)
+                 f'{terms.of_class_meaning} Classes that no label of a video has are left out here, '
+                 f'not in the {terms.metric} of frames whose answer has them.')
 
 
 def _each_and_average(
