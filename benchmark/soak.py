@@ -30,6 +30,7 @@ from shadowtutor_ros.whole_file import replace_json
 _SIZE = 144, 192  # H, W
 _CLIP = 100  # frames, shown again and again
 _BACKGROUND = 8  # of lvs8
+_LIBRARY = 4  # students of the past: full, at one in 16 lessons, before the warm-up ends
 
 # What may come without a leak: an allocator's arenas, a connection, a thread of a pool.
 _MEMORY_MB, _MEMORY_SHARE, _FILES, _THREADS = 12.0, 0.02, 3, 2
@@ -120,7 +121,7 @@ def soak(options: argparse.Namespace, folder: Path) -> tuple[list[Verdict], list
                       for robot in robots]
         processes = {'tutor': start('tutor', 'tutor_node', {
             'teacher': 'labels', 'teacher_weights': str(labels), 'labels_fps': options.fps,
-            'threads': 1, 'device': 'cpu'})}
+            'threads': 1, 'device': 'cpu', 'library': _LIBRARY})}
         for robot in robots:
             processes[f'{robot} student'] = start(f'{robot}-student', 'student_node', {
                 'tutor': '/tutor', 'stream_id': robot, 'threads': 1,

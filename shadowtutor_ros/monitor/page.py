@@ -108,6 +108,8 @@ class _Page:
         """Show the fleet as it is now."""
         view = self._fleet.view(time.monotonic())
         shown = {student.key: await self._pictures(student.last) for student in view.students}
+        if self._nobody.is_deleted:  # the browser has left meanwhile
+            return
         self._nobody.visible = view.empty
         self._summary.text = (f'{_count(len(view.students), "student")}, '
                               f'{_count(len(view.tutors), "tutor")}')

@@ -201,6 +201,28 @@ def test_a_broken_picture_is_skipped_with_a_line(
     assert robot.locator('img').first.get_attribute('src') == shown
 
 
+def test_a_browser_may_leave_while_pictures_are_painted(
+    browser: Any, dashboard: Dashboard, robots: Robots,
+) -> None:
+    """Which takes longer here than the server waits for it to come back; no error is logged."""
+    names = [f'robot{number}' for number in range(8)]
+    for name in names:
+        robots.student(f'/{name}/student', status(name))
+    page = browser.new_page()
+    page.goto(dashboard.address)
+    expect(page.locator('.student')).to_have_count(len(names))
+    wait_until(lambda: robots.lookers_on == 1)
+    frame = np.full((2900, 3100, 3), 90, np.uint8)
+    large = lesson('', frame, frame[..., 0] % 8, frame[..., 0] % 8)
+    for large.stream_id in names:
+        robots.teach(large)
+    page.close()
+    page = browser.new_page()
+    page.goto(dashboard.address)
+    expect(page.locator('.picture img:visible')).to_have_count(3 * len(names), timeout=120_000)
+    page.close()
+
+
 def test_tutors_make_lessons_only_while_somebody_looks(
     browser: Any, dashboard: Dashboard, robots: Robots,
 ) -> None:
