@@ -90,9 +90,13 @@ def local_loop(
     setting: Setting, first: Student, teacher: Teacher,
     link_to: Callable[[Tutor], Link] = LocalLink,
 ) -> StudentLoop:
-    """Return a student's loop with a tutor of its own in this process; ``first`` is copied."""
+    """
+    Return a student's loop with a tutor of its own in this process; ``first`` is copied.
+
+    A lesson takes as long as it takes: a busy machine must not change what it teaches.
+    """
     tutor = Tutor(teacher, first, TutorSettings(
-        setting.distill, setting.weights, library=setting.library))
+        setting.distill, setting.weights, library=setting.library, lesson_seconds=math.inf))
     start = tutor.first_student('evaluation')
     return StudentLoop(
         student_from_update(start, first.info, first.device), Scheduler(setting.schedule),
