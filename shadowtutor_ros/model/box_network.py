@@ -11,7 +11,7 @@ from torch import nn, Tensor
 from shadowtutor_ros.model.network import Features, StudentBlock, Trunk
 
 _SIDES = 4
-_RARE = -2.2  # the logit of a centre anywhere, before anything is learnt
+_RARE = -4.6  # the logit of a centre anywhere, before anything is learnt: they are rare
 _USUAL = 1.0  # the logarithm of how far a side is, in cells
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from shadowtutor_ros.tasks.detection.decode import corners_of
 from shadowtutor_ros.tasks.detection.target import BoxTarget
 
-_OF_BOXES = 5.0  # beside centres
+_OF_BOXES = 5.0  # what boxes count beside centres
 
 
 def detection_loss(output: Tensor, target: BoxTarget) -> Tensor:
@@ -21,14 +21,16 @@ def detection_loss(output: Tensor, target: BoxTarget) -> Tensor:
 
 
 def _of_centres(logits: Tensor, target: BoxTarget) -> Tensor:
-    """Return the focal loss of CornerNet: near a centre being sure of one is less of a fault."""
+    """
+    Return the cross-entropy to the heat, weighted by how far a score is from it.
+
+    It is generalised focal loss (NeurIPS 2020): many cells around a centre say where it is, and
+    the thousands that are right already say nothing.
+    """
     heat = target.heat
-    scores = logits.sigmoid()
-    centre = (heat == 1).float()
-    there = centre * (1 - scores) ** 2 * F.logsigmoid(logits)
-    elsewhere = (1 - heat) ** 4 * scores ** 2 * F.logsigmoid(-logits)
-    objects = centre.sum().clamp(min=1)
-    return -(((there + elsewhere) * target.known).sum() / objects)
+    each = F.binary_cross_entropy_with_logits(logits, heat, reduction='none')
+    each = each * (heat - logits.sigmoid()).abs() * target.known
+    return each.sum() / (heat == 1).sum().clamp(min=1)
 
 
 def _of_boxes(corners: Tensor, target: BoxTarget) -> Tensor:
