@@ -21,6 +21,7 @@ from shadowtutor_ros.commands import (
     top,
 )
 from shadowtutor_ros.errors import ShadowTutorError
+from shadowtutor_ros.interrupts import INTERRUPTED, Interrupts
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 
 _COMMANDS = {
@@ -52,14 +53,17 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
-    try:
-        return int(arguments.run(arguments))
-    except (ShadowTutorError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
+    with Interrupts() as interrupts:
+        try:
+            return int(arguments.run(arguments))
+        except (ShadowTutorError, OSError) as error:
+            print(f'error: {error}', file=sys.stderr)
+            return 1
+        except BaseException:
+            if not interrupts.came:
+                raise
+            print('interrupted', file=sys.stderr)
+            return INTERRUPTED
 
 
 if __name__ == '__main__':

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-import os
-import signal
 from typing import Any
+
+from shadowtutor_ros.interrupts import ending_at_once, INTERRUPTED
 
 _PACKAGE = 'shadowtutor_ros'
 
 
 def shadowtutor() -> Any:
     """Run the command line."""
-    return _run('cli', 130)
+    return _run('cli', INTERRUPTED)
 
 
 def student_node() -> Any:
@@ -47,7 +47,6 @@ def _run(name: str, status: int = 0) -> Any:
 
     torch and ROS take seconds to import; Ctrl-C then ends the process with ``status``.
     """
-    handler = signal.signal(signal.SIGINT, lambda number, frame: os._exit(status))
-    module = import_module(f'{_PACKAGE}.{name}')
-    signal.signal(signal.SIGINT, handler)
+    with ending_at_once(status):
+        module = import_module(f'{_PACKAGE}.{name}')
     return module.main()

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / 'shadowtutor_ros'
 # Folders, and modules beside them, from the bottom of the figure. A part imports only what lies
 # below it: the parts of one layer know nothing of each other.
 LAYERS = (
-    ('errors', 'overlay', 'share'),
+    ('errors', 'interrupts', 'overlay', 'share'),
     ('untrusted', 'whole_file'),
     ('classes', 'cuda_graph', 'dds', 'file_names', 'frame', 'picture', 'playback', 'schedule',
      'snapshot', 'transfer', 'upload'),

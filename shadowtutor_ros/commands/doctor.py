@@ -12,6 +12,7 @@ import sys
 
 from shadowtutor_ros.commands.arguments import positive
 from shadowtutor_ros.doctor.finding import BOTH, Finding, OK, PROBLEM, ROLES, SKIPPED, WARNING
+from shadowtutor_ros.interrupts import ending_at_once, INTERRUPTED
 
 _COLOURS = {OK: '32', WARNING: '33', PROBLEM: '1;31', SKIPPED: '2'}
 _WIDTH = max(map(len, _COLOURS))
@@ -49,11 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     colour = sys.stdout.isatty() and 'NO_COLOR' not in os.environ
     findings = []
-    for finding in examine(arguments.role, arguments.teacher_weights, arguments.teacher,
-                           arguments.graph):
-        findings.append(finding)
-        if not arguments.json:
-            print(_line(finding, colour), flush=True)
+    with ending_at_once(INTERRUPTED):  # else a library that was not imported is a finding
+        for finding in examine(arguments.role, arguments.teacher_weights, arguments.teacher,
+                               arguments.graph):
+            findings.append(finding)
+            if not arguments.json:
+                print(_line(finding, colour), flush=True)
     count = Counter(finding.level for finding in findings)
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
