@@ -16,7 +16,7 @@ from shadowtutor_ros.whole_file import replace_file
 
 Colours = Sequence[tuple[int, int, int]]
 
-_BAR = 28  # pixels above the frames for their titles
+BAR = 28  # pixels above the frames for their titles
 
 
 def side_by_side(
@@ -29,9 +29,9 @@ def side_by_side(
     """Return BGR frame, teacher's mask and student's mask in a row under their titles."""
     panels = np.hstack([frame, overlay(frame, teacher, colours, 0.6),
                         overlay(frame, student, colours, 0.6)])
-    bar = np.full((_BAR, panels.shape[1], 3), 32, np.uint8)
+    bar = np.full((BAR, panels.shape[1], 3), 32, np.uint8)
     for index, title in enumerate(titles):
-        cv2.putText(bar, title, (index * frame.shape[1] + 8, _BAR - 9),
+        cv2.putText(bar, title, (index * frame.shape[1] + 8, BAR - 9),
                     cv2.FONT_HERSHEY_SIMPLEX, 0.5, (240, 240, 240), 1, cv2.LINE_AA)
     return np.vstack([bar, panels])
 

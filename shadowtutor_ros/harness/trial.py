@@ -21,7 +21,7 @@ from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.harness.usage import Usage, usage_of
 
 _START_TIMEOUT = 120.0
-_MASK_TIMEOUT = 60.0
+_MASK_TIMEOUT = 180.0
 _CAMERA = '/camera/image_raw'
 
 OnMask = Callable[[int, NDArray[np.uint8], int], None]
