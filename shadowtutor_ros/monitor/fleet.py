@@ -38,7 +38,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class LessonView:
-    """The newest lesson of a stream, the legend of its masks if known, and its age in seconds."""
+    """
+    The newest lesson of a stream, the legend of its masks if known, and its age in seconds.
+
+    Who comes late hears of a lesson after it was given: it is as old as its stream is idle.
+    """
 
     tutor: str
     lesson: Any
@@ -181,28 +185,33 @@ class Fleet:
             by_name = {tutor.node: tutor for tutor in tutors}
             teaching = {stream.stream_id: tutor
                         for tutor in tutors for stream in tutor.status.streams}
+            idle = {stream.stream_id: stream.idle_seconds + tutor.idle
+                    for tutor in tutors for stream in tutor.status.streams}
             students = tuple(
                 # Of several tutors that have taught it, it says itself which one serves.
                 self._student(node, stream_id, known, by_name.get(
-                    known.status.tutor, teaching.get(stream_id)), now)
+                    known.status.tutor, teaching.get(stream_id)), idle.get(stream_id, 0.0), now)
                 for (node, stream_id), known in sorted(
                     self._students.items(), key=lambda item: (item[0][1], item[0][0])))
         return FleetView(students, tutors)
 
     def _student(
-        self, node: str, stream_id: str, known: _Known, tutor: TutorView | None, now: float,
+        self, node: str, stream_id: str, known: _Known, tutor: TutorView | None, idle: float,
+        now: float,
     ) -> StudentView:
         return StudentView(
             node, stream_id, known.status, known.rates(now), tuple(known.history),
             now - known.heard, tutor.node if tutor is not None else '',
-            self._last_lesson(node, stream_id, now), tutor is not None and tutor.silent)
+            self._last_lesson(node, stream_id, idle, now), tutor is not None and tutor.silent)
 
-    def _last_lesson(self, node: str, stream_id: str, now: float) -> LessonView | None:
+    def _last_lesson(
+        self, node: str, stream_id: str, idle: float, now: float,
+    ) -> LessonView | None:
         if stream_id not in self._lessons:
             return None
         tutor, lesson, heard = self._lessons[stream_id]
         legend = self._legends.get(tutor) or self._legends.get(node)
-        return LessonView(tutor, lesson, legend, now - heard)
+        return LessonView(tutor, lesson, legend, max(now - heard, idle))  # it may have come late
 
 
 def _keep_newest(known: dict[Any, _Known]) -> None:

@@ -41,6 +41,8 @@ from shadowtutor_ros.wire.piece_messages import message_to_bytes
 from shadowtutor_ros.wire.seal import answer_to, BadTag, Moments, Seal, UNKEYED
 from shadowtutor_ros.wire.update import StudentUpdate
 
+_LOOK = 0.5  # seconds between looks at who looks on
+
 
 class TutorNode(ManagedNode):
     """Serves the action ``~/distill`` and the service ``~/get_student`` while it is active."""
@@ -56,9 +58,11 @@ class TutorNode(ManagedNode):
         self._server: DistillServer | None = None
         self._labels = LabelInfoTopics(self)
         self._lessons = publisher(self, Lesson, '~/lessons', qos.LESSONS)
+        self._looking = 0, 0  # who looked on at the last two looks
         self._status = TutorStatusTopics(self, self._values['error_failures'])
         keep_live(self, TUTOR_PARAMETERS, self._values, self._change)
         self.every(self._values['status_period'], self.report)
+        self.every(_LOOK, self._look)
         report_dds(self)
         self.report()
 
@@ -187,6 +191,14 @@ class TutorNode(ManagedNode):
     def on_lesson(self) -> OnLesson | None:
         """Return what shows a lesson, while somebody wants to see it."""
         return self._show if self._lessons.get_subscription_count() else None
+
+    def _look(self) -> None:
+        """Show the last lessons once more, a moment after somebody came: he is ready then."""
+        count = self._lessons.get_subscription_count()
+        before, last = self._looking
+        if last > before and count and self._tutor is not None:
+            self._tutor.show_again(self._show)
+        self._looking = last, count
 
     def _show(self, update: StudentUpdate, frame: Frame, label: Mask, mask: Mask) -> None:
         try:

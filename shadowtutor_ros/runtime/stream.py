@@ -281,6 +281,11 @@ class Stream:
             self._whole = (given, weights)
         return self._update(weights, FULL, given.version)
 
+    def remembered(self) -> tuple[Example, Mapping[str, Tensor]] | None:
+        """Return the newest key frame that is kept, and the weights after it; from any thread."""
+        examples = list(self._memory)
+        return (examples[-1], self._given.tensors) if examples else None
+
     def _train_until(
         self, end: float, trainer: Trainer, frame: Frame, labelling: Labelling,
         on_step: OnStep | None, allowed: int,

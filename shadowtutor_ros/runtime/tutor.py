@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 import logging
 from pathlib import Path
 import threading
@@ -21,6 +20,7 @@ from shadowtutor_ros.model.groups import FULL, shapes_of
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.job import Job, OnLesson, OnProgress, Phase, Progress
 from shadowtutor_ros.runtime.labeller import Labeller
+from shadowtutor_ros.runtime.onlookers import Onlookers
 from shadowtutor_ros.runtime.pipeline import Pipeline, Stages
 from shadowtutor_ros.runtime.report import StreamReport, TutorReport
 from shadowtutor_ros.runtime.session import Running
@@ -28,7 +28,6 @@ from shadowtutor_ros.runtime.stream import FirstStudent, Stream, stream_bytes
 from shadowtutor_ros.runtime.stream_store import StreamStore
 from shadowtutor_ros.schedule.load import Load, Wish
 from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Refused, Superseded, Turns
-from shadowtutor_ros.tasks.drawing import drawing_of, perfect_answer
 from shadowtutor_ros.teacher.protocol import StampedFrame, Teacher
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.key_frame import decode_frame, MAX_PIXELS
@@ -38,7 +37,6 @@ from shadowtutor_ros.wire.whole import unpack_student
 _LOG = logging.getLogger(__name__)
 MAX_STREAMS = 256
 LESSON_SECONDS = 60.0
-_LOOKED_AT = 8  # lessons at most that wait to be shown; more are not shown
 _MOST_DESKS, _DESKS_OF_A_GPU = 8, 4  # of a CPU; of a GPU, which works while others encode
 _BATCH_OF_A_GPU = 8  # frames; several together cost a CPU as much as one by one
 
@@ -100,8 +98,7 @@ class Tutor:
         self._lock = threading.Lock()  # of turns, streams and load; never held for long
         self._pipeline: Pipeline[Job] = Pipeline(
             self._trainers, _BATCH_OF_A_GPU if device.type == 'cuda' else 1)
-        self._show_thread = ThreadPoolExecutor(1, 'show')
-        self._places_to_show = threading.Semaphore(_LOOKED_AT)
+        self._onlookers = Onlookers(self._first.student)
         self._under_way = 0
         self._teaching_seconds = 0.0
         self._teaching_since = 0.0
@@ -171,6 +168,12 @@ class Tutor:
         """Submit a key frame and wait for the answer; raise what ``submit`` says."""
         return self.submit(key_frame, on_progress, on_lesson).result()
 
+    def show_again(self, on_lesson: OnLesson) -> None:
+        """Show every stream's last lesson to who comes late, from the thread that shows."""
+        with self._lock:
+            streams = list(self._streams.values())
+        self._onlookers.again(streams, on_lesson)
+
     def report(self) -> TutorReport:
         """Return what the tutor does at the moment."""
         now = time.monotonic()
@@ -207,6 +210,7 @@ class Tutor:
             stream.retire()
         self._floors.pop(stream_id, None)
         self._load.forget(stream_id)
+        self._onlookers.forget(stream_id)
 
     def _stream(self, stream_id: str) -> Stream:
         """Return the stream, made without the lock: it takes a while."""
@@ -280,8 +284,9 @@ class Tutor:
             job.fail(error)
         else:
             job.taught = True
+            self._onlookers.note(update)
             job.future.set_result(update)
-            self._offer_to_show(job, update, trainer)
+            self._onlookers.offer(job, update, trainer)
         finally:
             trainer.close()
             job.forget()
@@ -331,29 +336,6 @@ class Tutor:
             self._store.keep(stream)
         except Exception as error:  # the robot gets its answer all the same
             _LOG.warning('state of %r not kept: %s', stream.stream_id, error)
-
-    def _offer_to_show(self, job: Job, update: StudentUpdate, trainer: Trainer) -> None:
-        if job.on_lesson is None or not self._places_to_show.acquire(blocking=False):
-            return
-        assert job.frame is not None
-        assert job.labelling is not None
-        try:
-            task, classes = trainer.student.task, trainer.student.network.classes
-            size = job.frame.shape[0], job.frame.shape[1]
-            wanted = drawing_of(task, perfect_answer(task, job.labelling, classes), size, classes)
-            lesson = (update, job.frame, wanted,
-                      drawing_of(task, trainer.answer(), size, classes))
-        except Exception as error:
-            self._places_to_show.release()
-            _LOG.warning('lesson not shown: %s', error)
-            return
-        self._show_thread.submit(self._show, partial(job.on_lesson, *lesson))
-
-    def _show(self, show: Callable[[], None]) -> None:
-        try:
-            show()
-        finally:
-            self._places_to_show.release()
 
 
 def _places(bytes_per_stream: int, device: torch.device) -> int:

@@ -23,8 +23,9 @@ def status(stream_id: str, **values: Any) -> SimpleNamespace:
         'bytes_down': 0, 'tutor': '', **values})
 
 
-def tutor(*streams: str) -> SimpleNamespace:
-    return SimpleNamespace(streams=[SimpleNamespace(stream_id=name) for name in streams])
+def tutor(*streams: str, idle: float = 0.0) -> SimpleNamespace:
+    return SimpleNamespace(streams=[
+        SimpleNamespace(stream_id=name, idle_seconds=idle) for name in streams])
 
 
 def lesson(stream_id: str, sequence: int = 1) -> SimpleNamespace:
@@ -161,3 +162,17 @@ def test_names_without_end_do_not_fill_the_memory() -> None:
     assert [s.stream_id for s in students] == [f'{n:04}' for n in range(5, MOST + 5)]
     assert all(student.last for student in students)
     assert len(fleet._lessons) == MOST
+
+
+def test_a_lesson_that_is_heard_of_late_is_as_old_as_its_stream_is_idle() -> None:
+    fleet = Fleet()
+    fleet.hear_student('/a/student', status('a'), 0.0)
+    fleet.hear_tutor('/tutor', tutor('a', idle=40.0), 1.0)
+    fleet.hear_lesson('/tutor', lesson('a'), 2.0)
+    student, = fleet.view(4.0).students
+    assert student.last is not None
+    assert student.last.age == 43.0
+    fleet.hear_tutor('/tutor', tutor('a', idle=0.5), 5.0)  # it asks again
+    student, = fleet.view(5.0).students
+    assert student.last is not None
+    assert student.last.age == 3.0

@@ -65,6 +65,20 @@ def test_who_comes_late_learns_at_once_what_goes_on(system: System, classes: Cla
     assert seen.get(timeout=START).state == StudentStatus.RUNNING
 
 
+def test_who_comes_late_sees_the_last_lesson(system: System) -> None:
+    system.tutor()
+    system.student(min_stride=4, max_stride=4, policy='paced')
+    system.wait(lambda s: s.state == StudentStatus.RUNNING)
+    system.replay(pace='lockstep', frames=8)
+    taught = system.wait(lambda s: s.updates_applied == 2)
+    lessons: queue.Queue[Lesson] = queue.Queue()
+    system.collector._node.create_subscription(Lesson, '/tutor/lessons', lessons.put, LESSONS)
+    lesson = lessons.get(timeout=START)
+    assert (lesson.stream_id, lesson.sequence, lesson.metric) == ('test', 2, taught.metric)
+    label = cv2.imdecode(np.frombuffer(lesson.label.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(label, system.scene.labels[4])
+
+
 def test_who_looks_on_at_the_tutor_sees_every_lesson(system: System) -> None:
     lessons: queue.Queue[Lesson] = queue.Queue()
     statuses: queue.Queue[TutorStatus] = queue.Queue()

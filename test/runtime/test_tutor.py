@@ -209,6 +209,29 @@ def test_who_looks_on_sees_the_robots_own_mask_after_the_answer(
     np.testing.assert_array_equal(mask, student_from_update(update, info).segment(frame))
 
 
+def test_who_comes_late_sees_the_last_lesson_of_every_stream(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    tutor = Tutor(LabelsTeacher(scene.label_maps, classes, scene.fps), Student.random(info, 0),
+                  TutorSettings(replace(DISTILL, replay=1)))
+    names = [f'robot{number}' for number in range(12)]  # more than may wait
+    updates = {name: tutor.submit(replace(key_frame(scene, index), stream_id=name)).result(30)
+               for index, name in enumerate(names)}
+    tutor.first_student('silent')
+    seen: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+    tutor.show_again(lambda *lesson: seen.put(lesson))
+    tutor._onlookers._thread.shutdown()
+    assert seen.qsize() == len(names)
+    for index, name in enumerate(names):
+        shown, frame, label, mask = seen.get(timeout=30)
+        assert (shown.stream_id, shown.sequence) == (name, updates[name].sequence)
+        assert (shown.metric, shown.stamp) == (updates[name].metric, updates[name].stamp)
+        np.testing.assert_array_equal(frame, scene.frames[index])
+        np.testing.assert_array_equal(label, scene.labels[index])
+        np.testing.assert_array_equal(
+            mask, student_from_update(updates[name], info).segment(frame))
+
+
 def test_who_is_slow_to_look_on_holds_nobody_up(tutor: Tutor, scene: Scene) -> None:
     release, looked_at = threading.Event(), []
 
@@ -219,7 +242,7 @@ def test_who_is_slow_to_look_on_holds_nobody_up(tutor: Tutor, scene: Scene) -> N
     for sequence in range(1, 13):
         tutor.submit(key_frame(scene, sequence=sequence), on_lesson=on_lesson).result(30)
     release.set()
-    tutor._show_thread.shutdown()
+    tutor._onlookers._thread.shutdown()
     assert looked_at == list(range(1, 9))  # more are not kept
 
 

@@ -176,8 +176,8 @@ def _per_class(
         rows += [_row(f'  {c}', names, {n: r.class_iou[c] for n, r in runs.items()}, '.1f')
                  for c in classes if c in present[video]]
     return Table(f'{terms.of_class} per class, %', ('', *names), tuple(rows),
-                 f'{terms.of_class_meaning} Classes that no label of a video has are left out here, '
-                 f'not in the {terms.metric} of frames whose answer has them.')
+                 f'{terms.of_class_meaning} Classes that no label of a video has are left out '
+                 f'here, not in the {terms.metric} of frames whose answer has them.')
 
 
 def _each_and_average(
