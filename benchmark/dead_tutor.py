@@ -2,7 +2,7 @@
 """
 A tutor that is killed at random moments, and started again: what its robot notices, and when.
 
-benchmark/dead_tutor.py [--kills 10] [--seed 0] [--labels]
+benchmark/dead_tutor.py [--kills 10] [--seed 0] [--labels] [--keep]
 """
 
 from __future__ import annotations
@@ -48,12 +48,16 @@ class Kill:
     One death; times in seconds.
 
     ``noticed`` after the kill, ``learnt`` from the new tutor's readiness to the robot's first
-    update. ``busy``: a key frame was at the tutor. ``shown``: the dashboard had the robot as
-    failed when it was noticed, and as good after the update.
+    update, of which the teacher took ``teacher`` and the lesson of so many ``steps`` ``lesson``.
+    ``busy``: a key frame was at the tutor. ``shown``: the dashboard had the robot as failed when
+    it was noticed, and as good after the update.
     """
 
     noticed: float
     learnt: float
+    teacher: float
+    lesson: float
+    steps: int
     busy: bool
     quality: int
     shown: bool
@@ -167,7 +171,9 @@ def run(
                                  and witness.tutor.active)
             learnt = witness.wait_for_update()
             assert witness.student is not None
-            kill = Kill(noticed - killed, learnt - ready, busy, witness.student.jpeg_quality,
+            kill = Kill(noticed - killed, learnt - ready, witness.student.teacher_ms / 1e3,
+                        witness.student.training_ms / 1e3, witness.student.steps, busy,
+                        witness.student.jpeg_quality,
                         shown and witness.level() is witness.tutor_level() is Level.GOOD)
             found.append(kill)
             on_kill(kill)
@@ -182,12 +188,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--labels', action='store_true',
                         help='a made video and its label maps in place of clip and network')
+    parser.add_argument('--keep', action='store_true',
+                        help='the tutor has a state_folder, and so goes on where it was killed')
     options = parser.parse_args(arguments)
     student = {'goal_timeout': 60.0, 'threads': 1}
-    print('noticed s   first update after readiness s   key frame under way   quality   dashboard')
+    print('noticed s   first update after readiness s   teacher s   lesson s   steps   '
+          'key frame under way   quality   dashboard')
 
     def on_kill(kill: Kill) -> None:
-        print(f'{kill.noticed:9.2f} {kill.learnt:34.2f} {kill.busy!s:>21} {kill.quality:9} '
+        print(f'{kill.noticed:9.2f} {kill.learnt:34.2f} {kill.teacher:11.2f} {kill.lesson:10.2f} '
+              f'{kill.steps:7} {kill.busy!s:>21} {kill.quality:9} '
               f'{"right" if kill.shown else "wrong":>11}', flush=True)
 
     with tempfile.TemporaryDirectory() as logs:
@@ -198,6 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             video = options.video or clip()
             tutor = {'teacher': 'yolo', 'teacher_weights': str(teacher_weights('yolov5s-seg.pt')),
                      'threads': 1}
+        if options.keep:
+            tutor['state_folder'] = str(Path(logs) / 'state')
         run(video, tutor, student, options.kills, options.seed, Path(logs), on_kill)
 
 
