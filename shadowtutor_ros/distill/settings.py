@@ -31,7 +31,7 @@ class DistillSettings:
     frames: ``plain`` as they are, ``augmented`` flipped, shifted and scaled.
     """
 
-    threshold: float = 0.9
+    threshold: float = 0.95
     max_updates: int = 16
     learning_rate: float = 0.005
     group: str = FULL
