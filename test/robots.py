@@ -60,6 +60,7 @@ class Robots:
         rclpy.init(context=self._context, domain_id=domain_id)
         self._node = Node('robots', context=self._context)
         self._statuses: dict[str, Any] = {}
+        self._previews: dict[str, Any] = {}
         self._tutor = self._node.create_publisher(TutorStatus, '/tutor/status', qos.STATE)
         self._lessons = self._node.create_publisher(Lesson, '/tutor/lessons', QoSProfile(depth=8))
         self._class_map = self._node.create_publisher(ClassMap, '/tutor/class_map', qos.STATE)
@@ -73,6 +74,13 @@ class Robots:
             self._statuses[node] = self._node.create_publisher(
                 StudentStatus, f'{node}/status', qos.STATE)
         self._statuses[node].publish(status)
+
+    def preview(self, node: str, pixels: np.ndarray) -> None:
+        """Publish what the student ``node`` sees, BGR."""
+        if node not in self._previews:
+            self._previews[node] = self._node.create_publisher(
+                CompressedImage, f'{node}/preview/compressed', qos.PICTURE)
+        self._previews[node].publish(image(pixels, 'jpeg'))
 
     def leave(self, node: str) -> None:
         """Take the student ``node`` from the graph."""

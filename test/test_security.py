@@ -115,8 +115,9 @@ def test_the_policies_are_exactly_what_the_nodes_have(
         stack.enter_context(NodeProcess('tutor_node', {
             'teacher': 'labels', 'teacher_weights': str(scene.label_maps), 'threads': 1,
             'device': 'cpu'}, tmp_path / 'tutor.log'))
-        # The dashboard hears lessons only while somebody looks at it.
-        unused.discard(('dashboard', Right('subscribe', '/*/lessons')))
+        # The dashboard hears these only while somebody looks at it.
+        for name in ('/*/lessons', '/*/preview/compressed'):
+            unused.discard(('dashboard', Right('subscribe', name)))
         try:
             wait_until(all_used, 60.0)
         except AssertionError:

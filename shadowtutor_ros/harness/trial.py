@@ -21,7 +21,8 @@ from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.harness.usage import Usage, usage_of
 
 _START_TIMEOUT = 120.0
-_MASK_TIMEOUT = 180.0
+_GOAL_TIMEOUT = 60.0  # the student's; it waits so long for an answer, more than once on a bad day
+_MASK_TIMEOUT = 3 * _GOAL_TIMEOUT  # of the replay, which must not go on before, and of who looks
 _CAMERA = '/camera/image_raw'
 
 OnMask = Callable[[int, NDArray[np.uint8], int], None]
@@ -119,7 +120,8 @@ def student_process(
 ) -> NodeProcess:
     """Return the student's process, with reliable topics."""
     parameters = {
-        'stream_id': 'harness', 'policy': 'paced', 'goal_timeout': 60.0, 'threads': _threads(),
+        'stream_id': 'harness', 'policy': 'paced', 'goal_timeout': _GOAL_TIMEOUT,
+        'threads': _threads(),
         'precision': 'fp32',  # the same masks on every machine
         **trial.student, **_lossless(_CAMERA, 'subscription'),
         **_lossless('/student/mask', 'publisher')}
@@ -134,7 +136,7 @@ def replay_process(
     """Return the replay's process, which sends the next frame when ``mask`` has come."""
     parameters = {
         'source': str(trial.video.resolve()), 'topic': trial.topic, 'pace': 'lockstep',
-        'stamps': 'media',
+        'stamps': 'media', 'mask_timeout': _MASK_TIMEOUT,
         'frames': trial.frames, **_lossless(_CAMERA, 'publisher'),
         **_lossless(mask, 'subscription')}
     return NodeProcess('replay_node', parameters, logs / 'replay.log',

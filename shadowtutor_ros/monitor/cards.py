@@ -7,6 +7,7 @@ Whatever nodes say of themselves goes into elements as text, which NiceGUI escap
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 import time
 
 from nicegui import ui
@@ -14,7 +15,7 @@ from nicegui.element import Element
 
 from shadowtutor_ros.monitor.chart import miou_chart
 from shadowtutor_ros.monitor.fleet import LessonView, Outcome, StudentView, TutorView
-from shadowtutor_ros.monitor.pictures import KINDS, Pictures
+from shadowtutor_ros.monitor.pictures import KINDS, LIVE, Pictures
 from shadowtutor_ros.monitor.words import (
     Level,
     limits,
@@ -40,7 +41,8 @@ _TOOLTIPS = {
     'failures': 'key frames without a usable answer',
     'handovers': 'how often another tutor took over',
 }
-_CAPTIONS = {'frame': 'key frame', 'teacher': 'teacher', 'student': 'student after the lesson'}
+_CAPTIONS = {'frame': 'key frame', 'teacher': 'teacher', 'student': 'student after the lesson',
+             LIVE: 'student now, once a second'}
 
 
 def _block(classes: str) -> Element:
@@ -87,6 +89,30 @@ class _Figures:
         _colour(self._values[name], '' if level is Level.GOOD else level.value)
 
 
+class _Picture:
+    """An image of one kind, with an anchor around it that opens it alone."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._serial = 0
+        with _block('picture') as self._root:
+            with ui.element('a').props('target=_blank') as self._anchor:
+                self._image = ui.element('img')
+                self._image.props['alt'] = _CAPTIONS[kind]
+            ui.label(_CAPTIONS[kind]).classes('soft small')
+        self._root.visible = False
+
+    def show(self, pictures: Pictures | None) -> bool:
+        """Show the newest, nothing for None; say whether it is another one."""
+        self._root.visible = pictures is not None
+        if pictures is None or pictures.serial == self._serial:
+            return False
+        self._serial = pictures.serial
+        address = f'/pictures/{pictures.serial}/{self._kind}.jpg'
+        self._anchor.props['href'] = self._image.props['src'] = address
+        return True
+
+
 class _Detail:
     """A line that is there when there is something to say."""
 
@@ -98,17 +124,25 @@ class _Detail:
         self._label.visible = bool(self._label.text)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Pictures of a student: of its last lesson, why they are not newer, and what it sees."""
+
+    lesson: Pictures | None
+    problem: str
+    live: Pictures | None
+
+
 class StudentCard:
     """One student: what it and its tutor make of the newest key frame, and how it does."""
 
     def __init__(self, student: StudentView) -> None:
-        self._serial = 0
         self._history: tuple[Outcome, ...] = ()
         with _block('card student') as self.root:
             self._top = _Top(student.stream_id)
             self._pictures = _block('pictures')
             with self._pictures:
-                self._images = {kind: _picture(_CAPTIONS[kind]) for kind in KINDS}
+                self._images = {kind: _Picture(kind) for kind in (*KINDS, LIVE)}
             self._pictures.visible = False
             with _block('under small'):
                 self._legend = _block('legend')
@@ -120,8 +154,8 @@ class StudentCard:
             self._chart.visible = False
             self._detail = _Detail()
 
-    def show(self, student: StudentView, pictures: Pictures | None, problem: str) -> None:
-        """Show the student as it is now, with the newest pictures and why they are not newer."""
+    def show(self, student: StudentView, shown: Shown) -> None:
+        """Show the student as it is now."""
         status, rates = student.status, student.rates
         state, level = student_state(student)
         self.root.classes(**{'add' if student.silent else 'remove': 'is-silent'})
@@ -137,22 +171,20 @@ class StudentCard:
             'version': str(status.version), 'handovers': str(status.handovers)})
         self._figures.colour('stale', staleness(status))
         self._caption.text = _words(student.last)
-        self._detail.show(status.detail, problem)
+        self._detail.show(status.detail, shown.problem)
         if student.history != self._history:
             self._history = student.history
             self._chart.visible = True
             self._chart.options.update(
                 miou_chart(student.history, time.time() - time.monotonic()))
-        if pictures is not None and pictures.serial != self._serial:
-            self._serial = pictures.serial
-            self._show_pictures(pictures)
+        changed = [self._images[kind].show(shown.lesson) for kind in KINDS]
+        self._images[LIVE].show(shown.live)
+        self._pictures.visible = shown.lesson is not None or shown.live is not None
+        if shown.lesson is not None and any(changed):
+            self._show_legend(shown.lesson)
 
-    def _show_pictures(self, pictures: Pictures) -> None:
-        self._pictures.visible = self._legend.visible = True
-        for kind, (anchor, image) in self._images.items():
-            address = f'/pictures/{pictures.serial}/{kind}.jpg'
-            anchor.props['href'] = address
-            image.props['src'] = address
+    def _show_legend(self, pictures: Pictures) -> None:
+        self._legend.visible = True
         self._legend.clear()
         with self._legend:
             for name, colour in pictures.classes:
@@ -188,16 +220,6 @@ class TutorLine:
             f'{len(status.streams)} of {status.max_streams} streams{limits(status)} · '
             f'{status.key_frames} lessons · {status.failures} failed')
         self._detail.show(status.detail)
-
-
-def _picture(caption: str) -> tuple[Element, Element]:
-    """Return an image and the anchor around it that opens it alone."""
-    with _block('picture'):
-        with ui.element('a').props('target=_blank') as anchor:
-            image = ui.element('img')
-            image.props['alt'] = caption
-        ui.label(caption).classes('soft small')
-    return anchor, image
 
 
 def _words(last: LessonView | None) -> str:

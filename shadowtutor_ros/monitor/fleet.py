@@ -57,7 +57,8 @@ class StudentView:
 
     ``tutor`` is the node that serves it, '' if that is not known.
 
-    ``tutor_silent``: that should have been heard of by now.
+    ``tutor_silent``: that should have been heard of by now. ``preview`` is the CompressedImage of
+    what it sees, None for an old one.
     """
 
     node: str
@@ -69,6 +70,7 @@ class StudentView:
     tutor: str
     last: LessonView | None
     tutor_silent: bool = False
+    preview: Any = None
 
     @property
     def key(self) -> Key:
@@ -129,6 +131,7 @@ class Fleet:
         self._tutors: dict[str, _Known] = {}
         self._lessons: dict[str, tuple[str, Any, float]] = {}
         self._legends: dict[str, Legend] = {}
+        self._previews: dict[str, tuple[Any, float]] = {}
         self._lock = threading.Lock()
 
     def hear_student(self, node: str, status: Any, now: float) -> None:
@@ -159,6 +162,14 @@ class Fleet:
             if len(self._lessons) > MOST:
                 del self._lessons[next(iter(self._lessons))]
 
+    def hear_preview(self, node: str, image: Any, now: float) -> None:
+        """Take what the student ``node`` sees, a CompressedImage."""
+        with self._lock:
+            self._previews.pop(node, None)  # the newest comes last
+            self._previews[node] = image, now
+            if len(self._previews) > MOST:
+                del self._previews[next(iter(self._previews))]
+
     def hear_legend(self, node: str, legend: Legend) -> None:
         """Take what the masks of ``node`` mean."""
         with self._lock:
@@ -176,6 +187,7 @@ class Fleet:
                     del self._tutors[node]
             known = {*present, *self._tutors, *(node for node, _ in self._students)}
             self._legends = {n: legend for n, legend in self._legends.items() if n in known}
+            self._previews = {n: one for n, one in self._previews.items() if n in known}
 
     def view(self, now: float) -> FleetView:
         """Return everybody as they are."""
@@ -202,7 +214,12 @@ class Fleet:
         return StudentView(
             node, stream_id, known.status, known.rates(now), tuple(known.history),
             now - known.heard, tutor.node if tutor is not None else '',
-            self._last_lesson(node, stream_id, idle, now), tutor is not None and tutor.silent)
+            self._last_lesson(node, stream_id, idle, now), tutor is not None and tutor.silent,
+            self._preview(node, now))
+
+    def _preview(self, node: str, now: float) -> Any:
+        image, heard = self._previews.get(node, (None, -math.inf))
+        return image if now <= heard + SILENT_AFTER else None
 
     def _last_lesson(
         self, node: str, stream_id: str, idle: float, now: float,

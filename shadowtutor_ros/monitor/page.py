@@ -15,10 +15,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 import uvicorn
 
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.monitor.cards import StudentCard, TutorLine
-from shadowtutor_ros.monitor.fleet import Fleet, Key, LessonView, StudentView, TutorView
+from shadowtutor_ros.monitor.cards import Shown, StudentCard, TutorLine
+from shadowtutor_ros.monitor.fleet import Fleet, Key, StudentView, TutorView
 from shadowtutor_ros.monitor.guard import Guard
-from shadowtutor_ros.monitor.pictures import Gallery, Pictures
+from shadowtutor_ros.monitor.pictures import Gallery
 from shadowtutor_ros.monitor.style import CSS
 
 K = TypeVar('K')
@@ -107,7 +107,7 @@ class _Page:
     async def refresh(self) -> None:
         """Show the fleet as it is now."""
         view = self._fleet.view(time.monotonic())
-        shown = {student.key: await self._pictures(student.last) for student in view.students}
+        shown = {student.key: await self._pictures(student) for student in view.students}
         if self._nobody.is_deleted:  # the browser has left meanwhile
             return
         self._nobody.visible = view.empty
@@ -115,16 +115,19 @@ class _Page:
                               f'{_count(len(view.tutors), "tutor")}')
         students = self._students.of({student.key: student for student in view.students})
         for student in view.students:
-            students[student.key].show(student, *shown[student.key])
+            students[student.key].show(student, shown[student.key])
         tutors = self._tutors.of({tutor.node: tutor for tutor in view.tutors})
         for tutor in view.tutors:
             tutors[tutor.node].show(tutor)
 
-    async def _pictures(self, last: LessonView | None) -> tuple[Pictures | None, str]:
-        if last is None:
-            return None, ''
-        shown: tuple[Pictures | None, str] | None = await run.io_bound(self._gallery.show, last)
-        return shown or (None, '')  # None: the server ends
+    async def _pictures(self, student: StudentView) -> Shown:
+        pictures, problem, live = None, '', None
+        if student.last is not None:  # what comes is None when the server ends
+            pictures, problem = await run.io_bound(
+                self._gallery.show, student.last) or (None, '')
+        if student.preview is not None:
+            live = await run.io_bound(self._gallery.live, student.node, student.preview)
+        return Shown(pictures, problem, live)
 
 
 class _Cards(Generic[K, View, Card]):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 import itertools
 import threading
@@ -21,11 +22,13 @@ from shadowtutor_ros.wire.errors import BadKeyFrame
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame, EncodedFrame, JPEG
 
 KINDS = ('frame', 'teacher', 'student')
+LIVE = 'live'
 
 _OPACITY = 0.6
 _QUALITY = 88  # of JPEGs for the browser
 _KEPT = 2  # pictures of a stream: a slow browser may still be loading the last but one
-_MOST = 256  # streams
+_MOST = 512  # streams and students
+_LIVE_PIXELS = 1 << 20
 
 
 class BadLesson(ValueError):
@@ -34,7 +37,7 @@ class BadLesson(ValueError):
 
 @dataclass(frozen=True)
 class Pictures:
-    """JPEGs of one size by KINDS; names and colours of the classes that occur in them."""
+    """JPEGs of one size by KINDS, or LIVE; names and colours of the classes that occur in them."""
 
     serial: int
     jpegs: dict[str, bytes]
@@ -53,7 +56,7 @@ class Gallery:
     """Paints every lesson once, however many look at it; may be used from any thread."""
 
     def __init__(self) -> None:
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[tuple[tuple[str, ...], str], _Stream] = {}
         self._serials = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -65,11 +68,7 @@ class Gallery:
         that can.
         """
         with self._lock:
-            name = last.lesson.stream_id
-            stream = self._streams.pop(name, None) or _Stream()
-            self._streams[name] = stream  # the newest comes last
-            if len(self._streams) > _MOST:
-                del self._streams[next(iter(self._streams))]
+            stream = self._stream(KINDS, last.lesson.stream_id)
             if stream.lesson is not last.lesson or stream.legend != last.legend:
                 stream.lesson, stream.legend, stream.problem = last.lesson, last.legend, ''
                 try:
@@ -77,6 +76,26 @@ class Gallery:
                 except BadLesson as error:
                     stream.problem = f'lesson {last.lesson.sequence} is not shown: {error}'
             return (stream.pictures[-1] if stream.pictures else None), stream.problem
+
+    def live(self, node: str, image: Any) -> Pictures | None:
+        """Return what a student sees, of its CompressedImage; None where that is no good."""
+        with self._lock:
+            stream = self._stream((LIVE,), node)
+            if stream.lesson is not image:
+                stream.lesson = image
+                with suppress(BadKeyFrame):
+                    jpeg = encode_frame(decode_frame(EncodedFrame(
+                        JPEG, bytes(image.data)), _LIVE_PIXELS), JPEG, _QUALITY).data
+                    stream.pictures.append(Pictures(next(self._serials), {LIVE: jpeg}, ()))
+            return stream.pictures[-1] if stream.pictures else None
+
+    def _stream(self, kinds: tuple[str, ...], name: str) -> _Stream:
+        key = kinds, name
+        stream = self._streams.pop(key, None) or _Stream()
+        self._streams[key] = stream  # the newest comes last
+        if len(self._streams) > _MOST:
+            del self._streams[next(iter(self._streams))]
+        return stream
 
     def jpeg(self, serial: int, kind: str) -> bytes | None:
         """Return one picture that was shown lately; None if there is none."""

@@ -42,6 +42,7 @@ body { font: 14px/1.4 system-ui, sans-serif; margin: 0; }
 .good { color: var(--good); } .warn { color: var(--warn); }
 .bad { color: var(--bad); } .silent { color: var(--silent); }
 .pictures { display: grid; grid-template-columns: repeat(3, 1fr); gap: 6px; }
+.pictures:has(> .picture:last-child:not(.hidden)) { grid-template-columns: repeat(2, 1fr); }
 .picture img { display: block; width: 100%; border-radius: 4px; background: var(--page); }
 .picture .small { margin-top: 2px; }
 .under { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 14px; }

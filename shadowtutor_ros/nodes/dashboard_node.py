@@ -26,8 +26,8 @@ class DashboardNode(WorkingNode):
     """
     Serves a page that shows what students and tutors publish.
 
-    It subscribes to lessons only while a browser is connected, so that tutors make no pictures
-    for nobody.
+    It subscribes to lessons and previews only while a browser is connected, so that tutors and
+    students make no pictures for nobody.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class DashboardNode(WorkingNode):
                 f'the dashboard needs NiceGUI: pip install nicegui ({error})') from error
         fleet = Fleet()
         self._watch = FleetWatch(self, fleet)
-        self._server = DashboardServer(fleet, p['host'], p['port'], self._watch.want_lessons)
+        self._server = DashboardServer(fleet, p['host'], p['port'], self._watch.want_pictures)
         host = f"[{p['host']}]" if ':' in p['host'] else p['host']
         self.get_logger().info(f'the page is at http://{host}:{self._server.port}/')
 

@@ -17,6 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage
 from shadowtutor_msgs.msg import ClassMap, Lesson, StudentStatus, TutorStatus
 
 from shadowtutor_ros.monitor.fleet import Fleet
@@ -27,6 +28,9 @@ from shadowtutor_ros.wire.errors import BadCdr
 
 _PERIOD = 1.0  # seconds between looks at the graph
 _LESSON = 'shadowtutor_msgs/msg/Lesson'
+_PICTURE = 'sensor_msgs/msg/CompressedImage'
+_PREVIEW = '/preview/compressed'  # of a student, beside its status
+_STUDENT = 'shadowtutor_msgs/msg/StudentStatus'
 
 Hear = Callable[[str, Any], None]
 
@@ -35,17 +39,17 @@ class FleetWatch:
     """
     Feeds ``fleet`` from every topic of our types, wherever it is and whenever it comes.
 
-    Nodes are named by the topic's parent: /robot1/student/status is /robot1/student. Lessons,
-    which tutors make only for subscribers, are left alone unless ``want_lessons``.
+    Nodes are named by the topic's parent: /robot1/student/status is /robot1/student. Lessons and
+    previews, which are made only for subscribers, are left alone unless ``want_pictures``.
     """
 
     def __init__(self, node: Node, fleet: Fleet) -> None:
         self._node = node
         self._fleet = fleet
-        self._lessons = False
+        self._pictures = False
         self._subscriptions: dict[tuple[str, str], Any] = {}
         self._kinds: dict[str, tuple[type, QoSProfile, Hear]] = {
-            'shadowtutor_msgs/msg/StudentStatus': (
+            _STUDENT: (
                 StudentStatus, qos.STATE,
                 lambda name, msg: fleet.hear_student(name, msg, time.monotonic())),
             'shadowtutor_msgs/msg/TutorStatus': (
@@ -58,25 +62,32 @@ class FleetWatch:
             _LESSON: (
                 Lesson, qos.LESSONS,
                 lambda name, msg: fleet.hear_lesson(name, msg, time.monotonic())),
+            _PICTURE: (
+                CompressedImage, qos.PICTURE,
+                lambda name, msg: fleet.hear_preview(name, msg, time.monotonic())),
         }
         node.create_timer(_PERIOD, self._look)
         self._wake = node.create_guard_condition(self._look)
         self._wake.trigger()
 
-    def want_lessons(self, wanted: bool) -> None:
-        """Subscribe to lessons, or no longer; from any thread, as often as you like."""
-        self._lessons = wanted
+    def want_pictures(self, wanted: bool) -> None:
+        """Subscribe to lessons and previews, or no longer; from any thread, at any time."""
+        self._pictures = wanted
         self._wake.trigger()
 
     def _look(self) -> None:
         """Subscribe to what is published now, and to nothing else; in the executor's thread."""
         published = {
-            (topic, kind): _parent(topic)
+            (topic, kind): _parent(topic.removesuffix('/compressed'))
             for topic, kinds in self._node.get_topic_names_and_types()
             for kind in kinds
-            if kind in self._kinds and self._node.count_publishers(topic)}
+            if kind in self._kinds and (kind != _PICTURE or topic.endswith(_PREVIEW))
+            and self._node.count_publishers(topic)}
+        students = {name for (_, kind), name in published.items() if kind == _STUDENT}
+        published = {entry: name for entry, name in published.items()
+                     if entry[1] != _PICTURE or name in students}
         wanted = {entry: name for entry, name in published.items()
-                  if self._lessons or entry[1] != _LESSON}
+                  if self._pictures or entry[1] not in (_LESSON, _PICTURE)}
         for entry in [entry for entry in self._subscriptions if entry not in wanted]:
             self._node.destroy_subscription(self._subscriptions.pop(entry))
         for (topic, kind), name in wanted.items():

@@ -176,3 +176,19 @@ def test_a_lesson_that_is_heard_of_late_is_as_old_as_its_stream_is_idle() -> Non
     student, = fleet.view(5.0).students
     assert student.last is not None
     assert student.last.age == 3.0
+
+
+def test_what_a_student_sees_is_shown_while_it_is_new() -> None:
+    fleet = Fleet()
+    fleet.hear_student('/a/student', status('a'), 0.0)
+    assert fleet.view(0.0).students[0].preview is None
+    fleet.hear_preview('/a/student', 'picture', 1.0)
+    fleet.hear_preview('/b/student', 'another', 1.0)
+    assert fleet.view(1.0 + SILENT_AFTER).students[0].preview == 'picture'
+    assert fleet.view(1.1 + SILENT_AFTER).students[0].preview is None
+    fleet.see({'/a/student'}, 2.0)
+    fleet.hear_student('/b/student', status('b'), 3.0)
+    assert fleet.view(3.0).students[1].preview is None
+    for number in range(MOST + 1):
+        fleet.hear_preview(f'/{number}', number, 3.0)
+    assert fleet.view(3.0).students[0].preview is None  # the oldest goes

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.monitor.fleet import LessonView
 from shadowtutor_ros.monitor.legend import Legend
-from shadowtutor_ros.monitor.pictures import BadLesson, Gallery, KINDS, paint
+from shadowtutor_ros.monitor.pictures import BadLesson, Gallery, KINDS, LIVE, paint
 
 pytestmark = pytest.mark.ros
 
@@ -123,3 +123,19 @@ def test_only_the_newest_pictures_are_kept(last: LessonView) -> None:
     assert [gallery.jpeg(serial, 'teacher') is not None for serial in serials] == [
         False, True, True]
     assert gallery.jpeg(serials[2], 'nonsense') is None
+
+
+def test_what_a_student_sees_is_encoded_once_and_a_bad_picture_leaves_the_last(
+    scene: Scene,
+) -> None:
+    gallery = Gallery()
+    assert gallery.live('/s', picture('jpeg', b'<script>')) is None
+    seen = picture('', array('B', cv2.imencode('.jpg', scene.frames[0])[1].tobytes()))
+    pictures = gallery.live('/s', seen)
+    assert pictures is not None
+    assert gallery.live('/s', seen) is pictures
+    assert np.abs(decoded(pictures.jpegs[LIVE]) - scene.frames[0]).mean() < 14
+    assert gallery.jpeg(pictures.serial, LIVE) == pictures.jpegs[LIVE]
+    large = picture('', array('B', cv2.imencode('.jpg', np.zeros((1100, 1000, 3)))[1].tobytes()))
+    assert gallery.live('/s', large) is pictures
+    assert gallery.live('/other', large) is None

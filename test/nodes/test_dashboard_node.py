@@ -118,7 +118,7 @@ def test_a_robot_is_shown_with_its_pictures_and_figures(
     robots.teach(lesson('robot1', scene.frames[0], label, nothing, sequence=9))
     expect(robot).to_contain_text('lesson 9')
     expect(robot.locator('.legend')).to_have_text('autogiraffe')
-    images = robot.locator('.picture img')
+    images = robot.locator('.picture img:visible')
     expect(images).to_have_count(3)
     seen = []
     for image in images.all():
@@ -129,6 +129,27 @@ def test_a_robot_is_shown_with_its_pictures_and_figures(
     painted = 0.4 * person + 0.6 * np.array(classes.colours[giraffe])
     for colour, expected in zip(seen, (person, painted, person)):
         assert np.abs(colour - expected).max() < 12, seen
+
+
+def test_what_a_student_sees_is_shown_while_it_comes(
+    page: Any, robots: Robots, scene: Scene,
+) -> None:
+    robots.student('/robot1/student', status('robot1'))
+    robots.preview('/camera', scene.frames[0])  # of nobody who has a status
+    live = card(page, 'robot1').get_by_alt_text('student now')
+    shown = []
+    for frame in scene.frames[0], scene.frames[20]:
+        def comes(frame: np.ndarray = frame) -> bool:
+            robots.student('/robot1/student', status('robot1'))
+            robots.preview('/robot1/student', frame)
+            return bool(live.is_visible() and live.get_attribute('src') not in shown)
+
+        wait_until(comes)
+        shown.append(live.get_attribute('src'))
+        wait_until(lambda: live.evaluate('image => image.complete'))
+        assert live.evaluate('i => [i.naturalWidth, i.naturalHeight]') == [128, 96]
+    expect(page.locator('.picture img:visible')).to_have_count(1)
+    expect(live).not_to_be_visible()  # nothing comes any more
 
 
 def test_the_history_grows_with_every_lesson(page: Any, robots: Robots) -> None:

@@ -83,7 +83,7 @@ def test_lessons_come_only_while_they_are_wanted(
     robots: Robots, fleet: Fleet, watch: FleetWatch, scene: Scene, classes: ClassSet,
 ) -> None:
     assert robots.lookers_on == 0
-    watch.want_lessons(True)
+    watch.want_pictures(True)
     wait_until(lambda: robots.lookers_on == 1)
     robots.teach(lesson('one', scene.frames[0], scene.labels[0], scene.labels[0], sequence=3))
     wait_until(lambda: view(fleet).students[0].last is not None)
@@ -92,5 +92,5 @@ def test_lessons_come_only_while_they_are_wanted(
     assert (last.tutor, last.lesson.sequence) == ('/tutor', 3)
     assert last.legend is not None
     assert (last.legend.names, last.legend.colours) == (classes.names, classes.colours)
-    watch.want_lessons(False)
+    watch.want_pictures(False)
     wait_until(lambda: robots.lookers_on == 0)

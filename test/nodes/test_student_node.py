@@ -191,6 +191,32 @@ def test_a_picture_is_made_for_who_asks_with_the_images_header(
     executor.shutdown()
 
 
+def test_a_small_preview_comes_once_a_second(
+    camera: Camera, student: Student, scene: Scene,
+) -> None:
+    received: queue.Queue[tuple[float, CompressedImage]] = queue.Queue()
+    node = camera.node
+    node.create_subscription(
+        CompressedImage, '/student/preview/compressed',
+        lambda msg: received.put((time.monotonic(), msg)), 1)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    frame = cv2.resize(scene.frames[0], (400, 48))
+    deadline = time.monotonic() + TIMEOUT
+    while received.qsize() < 3:
+        assert time.monotonic() < deadline
+        camera.send(image(frame, 'bgr8'))
+        executor.spin_once(0.1)
+    times, messages = zip(*(received.get() for _ in range(3)))
+    assert min(np.diff(times)) > 0.8
+    painted = overlay(frame, student.segment(frame), student.info.class_colours, 0.25)
+    small = cv2.resize(painted, (320, 38), interpolation=cv2.INTER_AREA)
+    jpeg = cv2.imencode('.jpg', small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    np.testing.assert_array_equal(
+        compressed_to_bgr(messages[-1]), cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    executor.shutdown()
+
+
 @pytest.mark.parametrize('camera', ['compressed'], indirect=True)
 def test_compressed_images(camera: Camera, student: Student, scene: Scene) -> None:
     frame = scene.frames[0]
