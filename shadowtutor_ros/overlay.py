@@ -19,11 +19,11 @@ def overlay(
     """
     Return the BGR HxWx3 frame with every object class in its colour and background untouched.
 
-    ``mask`` is HxW class ids, ``colours`` (r, g, b) per class with background last,
-    ``opacity`` 0-1.
+    ``mask`` is HxW class ids, ``colours`` (r, g, b) per class with background last, or none at
+    all, ``opacity`` 0-1.
     """
     palette = np.zeros((256, 3), np.uint8)
-    palette[:len(colours)] = np.asarray(colours, np.uint8)[:, ::-1]
+    palette[:len(colours)] = np.reshape(colours, (-1, 3))[:, ::-1]
     painted = cv2.addWeighted(frame, 1.0 - opacity, palette[mask], opacity, 0.0)
     objects = (mask < len(colours) - 1)[..., None]
     return np.where(objects, painted, frame).astype(np.uint8, copy=False)

@@ -32,3 +32,8 @@ def test_a_box_of_a_class_without_a_colour_is_white() -> None:
     painted = outline(frame, np.array([[10, 30, 40, 50]], np.float32), np.array([7], np.uint8),
                       [''], (), 1.0)
     assert painted[40, 10].tolist() == [255] * 3
+
+
+def test_without_colours_nothing_is_painted() -> None:
+    frame = np.full((2, 2, 3), 100, np.uint8)
+    np.testing.assert_array_equal(overlay(frame, np.zeros((2, 2), np.uint8), (), 0.5), frame)

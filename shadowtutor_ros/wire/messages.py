@@ -220,8 +220,8 @@ def info_from_response(response: GetStudent.Response) -> StudentInfo:
     and the architecture shows when the student is made.
     """
     names, colours = list(response.class_names), list(response.class_colours)
-    if not 2 <= len(names) <= 255 or len(colours) != 3 * len(names):
-        raise CorruptUpdate('expected 2 to 255 class names with 3 colour bytes each, '
+    if not 2 <= len(names) <= 255 or len(colours) not in (0, 3 * len(names)):
+        raise CorruptUpdate('expected 2 to 255 class names with 3 colour bytes each or none, '
                             f'got {len(names)} names and {len(colours)} bytes')
     mean, std = [float(v) for v in response.mean], [float(v) for v in response.std]
     if not all(math.isfinite(v) for v in mean) or not all(0 < v < math.inf for v in std):

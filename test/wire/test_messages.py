@@ -114,6 +114,11 @@ def test_a_first_student_carries_what_it_is(info: StudentInfo, change: dict[str,
     assert info_from_response(response) == info
 
 
+def test_classes_need_no_colours() -> None:
+    info = StudentInfo(('square', 'background'))
+    assert info_from_response(fill_info(GetStudent.Response(), info)) == info
+
+
 @pytest.mark.parametrize(('change', 'message'), [
     (lambda r: r.class_names.pop(), '8 names and 27 bytes'),
     (lambda r: setattr(r, 'std', [1.0, 0.0, 1.0]), 'positive stds'),
