@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 MOST = 100  # boxes of a frame, the rows of an answer
-SURE = 0.3  # the score from which on a box counts as said
+SURE = 0.25  # the score from which on a box counts as said
 
 
 class Boxes(NamedTuple):
