@@ -93,7 +93,7 @@ def target_of(
         blob[blob < _FAINT] = 0
         of_class = heat[boxes.ids[index]]
         np.maximum(of_class, blob ** _HEAT, out=of_class)
-        most = blob > share
+        most = (blob > 0) & (blob >= share)
         share[most] = blob[most]
         corners[:, most] = box[:, None]
     padded, ids = np.zeros((MOST, 4), np.float32), np.full(MOST, -1, np.int64)
