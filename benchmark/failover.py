@@ -35,6 +35,7 @@ from shadowtutor_ros.harness.collector import Collector
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.harness.trial import replay_process, student_process, Trial
+from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
 from shadowtutor_ros.teacher.factory import create_teacher
@@ -47,13 +48,13 @@ PATIENCE = 120.0  # seconds for anything at all
 @dataclass(frozen=True)
 class Outcome:
     """
-    One run: mIoU (0-1) of every frame.
+    One run: mIoU (0-1) of every frame by its index, but of those that a busy machine lost.
 
     Of the kill, NaN and 0 without one: ``seconds`` until the other tutor's first update, ``up``
     and ``down`` bytes until then. ``failures``: key frames of the whole run without an answer.
     """
 
-    ious: list[float]
+    ious: dict[int, float]
     seconds: float
     up: int
     down: int
@@ -74,7 +75,7 @@ def run(
     environment = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     killed = seconds = float('nan')
     up = down = 0
-    ious: list[float] = []
+    masks: dict[int, Mask] = {}
     with ExitStack() as stack:
         domain_id = stack.enter_context(own_domain())
         environment['ROS_DOMAIN_ID'] = str(domain_id)
@@ -91,13 +92,13 @@ def run(
             assert collector.parameter(name, 'seed', PATIENCE) is not None
         stack.enter_context(replay_process(trial, logs, environment))
         before: StudentStatus | None = None
-        for index in range(frames):
+        while frames - 1 not in masks:
             received = collector.next_mask(PATIENCE)
-            assert received is not None, f'no mask of frame {index}'
-            ious.append(mean_iou_of_masks(
-                received[1], labelled.label(index).class_ids, classes))
+            assert received is not None, f'no mask after frame {max(masks, default=0)}'
+            index = round(received[0] * labelled.clip.fps * 1e-9)
+            masks[index] = received[1]
             status = collector.status
-            if index == kill_at and status is not None:
+            if before is None and kill_at is not None and index >= kill_at and status is not None:
                 before, killed = status, time.monotonic()
                 tutors[status.tutor].stop(signal.SIGKILL)
             elif before is not None and up == 0 and status is not None and (
@@ -106,9 +107,12 @@ def run(
                 seconds = time.monotonic() - killed
                 up = status.bytes_up - before.bytes_up
                 down = status.bytes_down - before.bytes_down
-        last = collector.wait_for_status(lambda s: s.frames_processed >= frames, PATIENCE)
+        last = collector.wait_for_status(
+            lambda s: s.frames_processed + s.frames_dropped >= frames, PATIENCE)
         assert last is not None
-    return Outcome(ious, seconds, up, down, last.failures)
+    return Outcome(
+        {index: mean_iou_of_masks(mask, labelled.label(index).class_ids, classes)
+         for index, mask in masks.items()}, seconds, up, down, last.failures)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -128,11 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         calm = run(labelled, labels, options.frames, None, Path(folder) / 'calm')
         for kill_at in map(int, options.kill_at.split(',')):
             outcome = run(labelled, labels, options.frames, kill_at, Path(folder) / str(kill_at))
-            window = slice(kill_at + 1, kill_at + 1 + WINDOW)
+            window = [index for index in range(kill_at + 1, kill_at + 1 + WINDOW)
+                      if index in outcome.ious and index in calm.ious]
             print(f'{kill_at:9} {outcome.seconds:22.2f} {outcome.up / 1024:8.0f} '
                   f'{outcome.down / 1024:10.0f} {outcome.failures:10} '
-                  f'{100 * statistics.fmean(outcome.ious[window]):20.1f} '
-                  f'{100 * statistics.fmean(calm.ious[window]):16.1f}', flush=True)
+                  f'{100 * statistics.fmean(outcome.ious[i] for i in window):20.1f} '
+                  f'{100 * statistics.fmean(calm.ious[i] for i in window):16.1f}', flush=True)
 
 
 if __name__ == '__main__':
