@@ -33,7 +33,7 @@ setup(
     maintainer='ShadowTutor maintainers',
     maintainer_email='maintainers@shadowtutor.invalid',
     install_requires=['setuptools'],
-    extras_require={'dashboard': ['nicegui>=3']},
+    extras_require={'dashboard': ['nicegui>=3'], 'scale': ['ray>=2.40,<3']},
     entry_points={
         'console_scripts': [
             f'shadowtutor = {PACKAGE}.programs:shadowtutor',

@@ -3,13 +3,14 @@
 Many robots, one tutor: key frames per second, and whether every robot gets his share.
 
     scripts/in_env.sh python benchmark/fleet.py [CLIP ...] --device cpu --robots 1,2,4
-        --teacher yolov5s-seg --json fleet.json
+        --teacher yolov5s-seg --workers ray --ray-workers 2 --json fleet.json
 
 Every robot is a real StudentLoop that looks at a clip in real time, in this process, with a live
 schedule and no network. Robots do not segment: who computes the masks is another device's affair.
 What they do themselves (the JPEG of a key frame, unpacking an update) is in the run. The same
 robots are then taught by a lock-step tutor (benchmark/lockstep.py), in turns: product, lock-step,
-product, lock-step, so that what else the machine does hits both.
+product, lock-step, so that what else the machine does hits both. With ``--workers ray`` the
+product is a pool of ``--ray-workers`` processes, each with ``--threads`` of torch's or a GPU.
 
 Before anything is timed, one student is taught a frame of every clip; all streams begin with it,
 and have no cold start. Timed are ``--seconds`` from when every robot has had ``--warm-up``
@@ -65,6 +66,10 @@ from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import LinkFailure
 from shadowtutor_ros.runtime.memory import keep_freed_memory
+from shadowtutor_ros.runtime.pool import Pool, PoolSettings
+from shadowtutor_ros.runtime.ray_workers import LOCAL, RayWorkers
+from shadowtutor_ros.runtime.recipe import TeacherRecipe, TutorRecipe
+from shadowtutor_ros.runtime.teaching import Teaching
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.tasks.segmentation.metric import mean_iou_of_masks
@@ -73,6 +78,7 @@ from shadowtutor_ros.teacher.protocol import Teacher
 
 FETCHED = ('yolov5s-seg', 'yolov7-seg')
 SCHOOL_STEPS = 32  # on one frame of every clip, before anything is timed
+RAY_PATIENCE = 60.0  # seconds of silence of a worker: all share this machine
 PATIENCE = 10  # failures before its first answer after which a robot is given up
 PRODUCT, LOCK_STEP = 'product', 'lock-step'
 
@@ -130,6 +136,8 @@ class Cast:
     seconds: float = 45.0
     warm_up: int = 1
     sample: int = 25
+    recipe: TeacherRecipe | None = None  # of the teacher, for workers in other processes
+    workers: int = 1
     labels: dict[tuple[str, int], Mask] = field(default_factory=dict)
 
     def label(self, film: Film, position: int) -> Mask:
@@ -235,15 +243,28 @@ def row_of(count: int, rounds: Sequence[Round]) -> Row:
         _mean([one.frames_lost for one in rounds]), _mean(busy) if busy else None, rates)
 
 
+def tutor_of(cast: Cast, count: int) -> Teaching:
+    """Return the product with places for ``count`` robots, in this process or on Ray."""
+    settings = TutorSettings(cast.distill, max_streams=count)
+    if cast.recipe is None:
+        return Tutor(cast.teacher, cast.first, settings)
+    recipe = TutorRecipe.of(
+        cast.recipe, cast.first, settings, str(cast.first.device), cast.threads)
+    return Pool(RayWorkers(LOCAL, recipe), recipe.info, cast.recipe.name,
+                PoolSettings(cast.workers, cast.workers, RAY_PATIENCE), count)
+
+
 def compare(
     cast: Cast, count: int, rounds: int, on_round: Callable[[str, Round], object],
 ) -> dict[str, Row]:
     """Return the row of ``count`` robots of each tutor, who take turns for ``rounds`` rounds."""
     found: dict[str, list[Round]] = {PRODUCT: [], LOCK_STEP: []}
     for _ in range(rounds):
-        tutor = Tutor(cast.teacher, cast.first,
-                      TutorSettings(cast.distill, max_streams=count))
-        found[PRODUCT].append(run(cast, count, tutor))
+        tutor = tutor_of(cast, count)
+        try:
+            found[PRODUCT].append(run(cast, count, tutor))
+        finally:
+            tutor.close()
         on_round(PRODUCT, found[PRODUCT][-1])
         plain = LockStepTutor(cast.teacher, cast.first, cast.distill, cast.threads)
         try:
@@ -319,7 +340,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     films = [read_film(path, options.frames, options.size)
              for path in options.clips or [clip()]]
     cast = make_cast(films, options.teacher, device, options.threads, fps=options.fps,
-                     seconds=options.seconds, warm_up=options.warm_up, sample=options.sample)
+                     seconds=options.seconds, warm_up=options.warm_up, sample=options.sample,
+                     workers=options.ray_workers)
+    if options.workers == 'ray':
+        classes = ClassSet.load(config_file('lvs8', 'classes'))
+        cast.recipe = TeacherRecipe('yolo', classes, str(weights_of(options.teacher)))
     rows: dict[str, list[Row]] = {PRODUCT: [], LOCK_STEP: []}
     for count in options.robots:
         def report(name: str, one: Round, count: int = count) -> None:
@@ -334,7 +359,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
           ', '.join(f'{row.robots}: {ratio:.2f}' for row, ratio in zip(rows[PRODUCT], ratios)))
     if options.json is not None:
         options.json.write_text(json.dumps({
-            **machine(device), 'threads': options.threads, 'teacher': cast.teacher.name,
+            **machine(device), 'workers': options.workers,
+            'ray_workers': options.ray_workers, 'threads': options.threads,
+            'teacher': cast.teacher.name,
             'clips': [film.name for film in films],
             'size': list(films[0].frames[0].shape[1::-1]), 'fps': cast.fps,
             'seconds': cast.seconds, 'rounds': options.rounds, 'warm_up': cast.warm_up,
@@ -353,6 +380,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--device', default='auto')
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1,
                         help="torch's, of the lock-step tutor and outside the timed part")
+    parser.add_argument('--workers', choices=('local', 'ray'), default='local',
+                        help='where the product teaches: here, or on a Ray cluster of its own')
+    parser.add_argument('--ray-workers', type=int, default=1, help='workers there')
     parser.add_argument('--size', type=_size, metavar='WxH', help="default: each clip's own")
     parser.add_argument('--frames', type=int, default=300, help='of each clip at most')
     parser.add_argument('--fps', type=float, default=30.0, help="of the robots' cameras")

@@ -21,8 +21,9 @@ from torch import Tensor
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
-from shadowtutor_ros.runtime.link import LinkFailure, Reply
+from shadowtutor_ros.runtime.link import LinkFailure, Refusal, Reply
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
+from shadowtutor_ros.runtime.tutor import StudentNeeded
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
 from shadowtutor_ros.schedule.turns import Refused
 from shadowtutor_ros.video import Capture, ImageFolder, Source, VideoError
@@ -114,7 +115,8 @@ def _take(request: Request, future: Future[StudentUpdate]) -> None:
 def _note(request: Request, error: BaseException) -> None:
     request.refused = isinstance(error, Refused)
     request.answered_at = time.perf_counter()
-    request.reply = LinkFailure(f'{type(error).__name__}: {error}')
+    request.reply = LinkFailure(f'{type(error).__name__}: {error}', refusal=(
+        Refusal.NEEDS_STUDENT if isinstance(error, StudentNeeded) else Refusal.FAILED))
 
 
 class NoInference:

@@ -22,6 +22,7 @@ from shadowtutor_ros.monitor.words import (
     stride,
     student_state,
     tutor_state,
+    workers,
 )
 
 T = TypeVar('T')
@@ -63,6 +64,7 @@ _TUTORS: tuple[_Column[TutorView], ...] = (
     _Column('TEACHER', lambda t: plain(t.status.teacher), left=True),
     _Column('DEVICE', lambda t: plain(t.status.device), 90, left=True),
     _Column('STREAMS', lambda t: f'{len(t.status.streams)}/{t.status.max_streams}'),
+    _Column('WORKERS', lambda t: workers(t.status), 90),
     _Column('QUEUE', lambda t: str(t.status.queued)),
     _Column('LOAD', lambda t: f'{number(100 * t.status.load)} %'),
     _Column('STEPS', lambda t: f'{number(100 * t.status.steps_share)} %', 90),

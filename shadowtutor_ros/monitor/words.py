@@ -81,6 +81,22 @@ def limits(status: Any) -> str:
     return ''.join(f', {part}' for part in parts)
 
 
+def workers(status: Any) -> str:
+    """Return how many workers of a tutor can teach, and of how many; a dash where it does."""
+    if not status.workers:
+        return NOTHING
+    return f'{sum(worker.ready for worker in status.workers)}/{len(status.workers)}'
+
+
+def who_is_where(status: Any) -> str:
+    """Return every worker of a tutor with its place, load and streams; nothing without workers."""
+    return '; '.join(
+        f'{worker.name} ({worker.where or "starts"}): load {100 * worker.load:.0f} %, '
+        + (', '.join(stream.stream_id for stream in status.streams
+                     if stream.worker == worker.name) or 'no streams')
+        for worker in status.workers)
+
+
 def number(value: float, digits: int = 0) -> str:
     """Return a number; a dash for NaN."""
     return f'{value:.{digits}f}' if math.isfinite(value) else NOTHING

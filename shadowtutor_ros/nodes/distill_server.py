@@ -24,7 +24,9 @@ from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
 from shadowtutor_ros.nodes.link.stream_channels import MAX_KEY_FRAME, StreamChannels
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode, RCLError
 from shadowtutor_ros.runtime.job import OnLesson, Phase, Progress
-from shadowtutor_ros.runtime.tutor import StudentNeeded, Tutor
+from shadowtutor_ros.runtime.pool import NoWorker
+from shadowtutor_ros.runtime.teaching import Teaching
+from shadowtutor_ros.runtime.tutor import StudentNeeded
 from shadowtutor_ros.schedule.turns import Refused, StreamTaken, Superseded, TooManyStreams
 from shadowtutor_ros.wire.errors import WireError
 from shadowtutor_ros.wire.messages import key_frame_from_goal, quoted, update_to_msg
@@ -59,7 +61,7 @@ class Desk(Protocol):
     seal: Seal
     moments: Moments  # of goals and requests
 
-    def served(self) -> tuple[Tutor, StreamChannels]:
+    def served(self) -> tuple[Teaching, StreamChannels]:
         """Return what serves robots; raise NotActive if the node is not active."""
 
     def on_lesson(self) -> OnLesson | None:
@@ -208,7 +210,7 @@ class DistillServer:
         except Exception as error:  # one bad key frame must not take the tutor down
             self._end(goal, error)
 
-    def _submit(self, goal: _OpenGoal, tutor: Tutor, payload: bytes) -> None:
+    def _submit(self, goal: _OpenGoal, tutor: Teaching, payload: bytes) -> None:
         if goal.end is not None:
             return
         goal.complete = time.monotonic()
@@ -325,6 +327,6 @@ def _refusal(error: BaseException) -> int:
     """Return what a robot can do about an error."""
     if isinstance(error, StudentNeeded):
         return int(Distill.Result.NEEDS_STUDENT)
-    if isinstance(error, NotActive | TooManyStreams | StreamTaken):
+    if isinstance(error, NotActive | NoWorker | TooManyStreams | StreamTaken):
         return int(Distill.Result.NOT_HERE)
     return int(Distill.Result.FAILED)

@@ -8,14 +8,9 @@ from typing import Any
 from rclpy.callback_groups import ReentrantCallbackGroup
 from shadowtutor_msgs.msg import Lesson
 from shadowtutor_msgs.srv import GetStudent
-import torch
 
-from shadowtutor_ros.assets import weights_at_hand
-from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.device import is_broken, pick_device
-from shadowtutor_ros.model.first_student import first_student
 from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.common_parameters import path_named
@@ -27,14 +22,12 @@ from shadowtutor_ros.nodes.toolkit.managed import ACTIVE, ManagedNode
 from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import publisher
-from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
+from shadowtutor_ros.nodes.tutor_parameters import LOCAL_WORKERS, TUTOR_PARAMETERS
+from shadowtutor_ros.nodes.tutor_settings import distill_settings, make_teaching, tutor_recipe
 from shadowtutor_ros.nodes.tutor_status import TutorStatusTopics
 from shadowtutor_ros.runtime.job import OnLesson
 from shadowtutor_ros.runtime.memory import keep_freed_memory
-from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
-from shadowtutor_ros.share import config_file
-from shadowtutor_ros.teacher.factory import create_teacher
-from shadowtutor_ros.wire.encoder import WeightSettings
+from shadowtutor_ros.runtime.teaching import Teaching
 from shadowtutor_ros.wire.images import lesson_to_msg
 from shadowtutor_ros.wire.messages import fill_info, update_to_msg
 from shadowtutor_ros.wire.piece_messages import message_to_bytes
@@ -53,7 +46,7 @@ class TutorNode(ManagedNode):
         self._active = False
         self.seal = UNKEYED
         self.moments = Moments()
-        self._tutor: Tutor | None = None
+        self._tutor: Teaching | None = None
         self._channels: StreamChannels | None = None
         self._server: DistillServer | None = None
         self._labels = LabelInfoTopics(self)
@@ -71,27 +64,18 @@ class TutorNode(ManagedNode):
     def configure(self) -> None:
         p = self._values
         self.seal = Seal.of_file(path_named(p['link_key_file']))
-        device = pick_device(p['device'])
-        if p['threads']:
-            torch.set_num_threads(p['threads'])
-        classes = ClassSet.load(config_file(p['classes'], 'classes'))
-        student = first_student(p['checkpoint'], classes, p['seed'], device, p['task'])
-        teacher = create_teacher(
-            p['teacher'], classes, device=str(device),
-            weights=p['teacher_weights'] or weights_at_hand(p['teacher']),
-            score_threshold=p['score_threshold'], fps=p['labels_fps'])
-        self._tutor = Tutor(teacher, student, TutorSettings(
-            _distill_settings(p),
-            WeightSettings(p['weight_encoding'], p['update_density'], p['intra_period']),
-            p['max_streams'], p['idle_timeout'], p['max_pixels'], p['lessons_at_once'],
-            path_named(p['state_folder']), p['library'],
-            p['lesson_seconds']))
-        self._channels = StreamChannels(self, self._tutor, self.seal)
-        self._labels.publish(student.info)
-        self._status.begin(teacher.name, device)
+        recipe = tutor_recipe(p)
+        self._tutor = tutor = make_teaching(recipe, p)
+        self._channels = StreamChannels(self, tutor, self.seal)
+        self._labels.publish(tutor.info)
+        device, place = None, f"ray {p['ray_address']}"
+        if p['workers'] == LOCAL_WORKERS:
+            device = pick_device(p['device'])
+            place = str(device)
+        self._status.begin(tutor.teacher_name, device, place)
         self._serve()
-        self.get_logger().info(f'{teacher.name} teaches {student.info.task} of '
-                               f'{len(classes)} classes on {device}')
+        self.get_logger().info(f'{tutor.teacher_name} teaches {tutor.info.task} of '
+                               f'{len(tutor.info.class_names)} classes on {place}')
 
     def activate(self) -> None:
         self._active = True
@@ -126,14 +110,14 @@ class TutorNode(ManagedNode):
         show_presence(self)  # last: whoever sees it finds all the rest
 
     def _change(self, values: dict[str, Any]) -> None:
-        settings = _distill_settings(values)
+        settings = distill_settings(values)
         if self._tutor is not None:
             self._tutor.change(settings)
         self._status.limit(values['error_failures'])
 
     # -- requests ------------------------------------------------------------------------------
 
-    def served(self) -> tuple[Tutor, StreamChannels]:
+    def served(self) -> tuple[Teaching, StreamChannels]:
         """Return what serves robots; raise NotActive if the node is not active."""
         tutor, channels = self._tutor, self._channels
         if not self._active or tutor is None or channels is None:
@@ -208,12 +192,6 @@ class TutorNode(ManagedNode):
 
     def report(self) -> None:
         self._status.publish(self._tutor, '' if self._active else self.phase, self.problem)
-
-
-def _distill_settings(p: dict[str, Any]) -> DistillSettings:
-    names = ('threshold', 'max_updates', 'min_updates', 'practice', 'replay', 'learning_rate',
-             'group', 'cold_start_updates', 'cold_start_group', 'cold_start_key_frames')
-    return DistillSettings(**{name: p[name] for name in names})
 
 
 def main(args: list[str] | None = None) -> Any:

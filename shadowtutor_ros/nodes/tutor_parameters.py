@@ -20,6 +20,8 @@ from shadowtutor_ros.teacher.factory import TEACHERS
 from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 
+LOCAL_WORKERS, RAY_WORKERS = WORKERS = 'local', 'ray'
+
 _DISTILL = DistillSettings()
 _WEIGHTS = WeightSettings()
 
@@ -78,5 +80,17 @@ TUTOR_PARAMETERS = (
               'a new one.', 0.0, 1e6),
     Parameter('library', LIBRARY, 'Students of the past that are kept at most; where a scene is '
               'new, training starts from the best of them; 0: none.', 0, 256),
+    Parameter('workers', LOCAL_WORKERS, 'Who teaches: local, this process; ray, processes of a '
+              'Ray cluster, each with a device of its own.', choices=WORKERS),
+    Parameter('ray_address', 'auto', 'workers ray: the cluster. auto: the one that this machine '
+              'belongs to; local: one of its own on this machine; HOST:PORT.'),
+    Parameter('min_workers', 1, 'workers ray: as many at least.', 1, 256),
+    Parameter('max_workers', 1, 'workers ray: as many at most, when robots ask for more than '
+              'there is.', 1, 256),
+    Parameter('worker_timeout', 10.0, 'workers ray: seconds of silence after which a worker is '
+              'lost.', 0.5, 3600.0),
+    Parameter('worker_start_timeout', 600.0, 'workers ray: seconds that a worker may take to '
+              'start and load its teacher.', 1.0, 86400.0),
+    Parameter('stand_in', True, 'workers ray: this process teaches while no worker is ready.'),
     LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

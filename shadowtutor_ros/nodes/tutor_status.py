@@ -8,7 +8,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from shadowtutor_msgs.msg import StreamStatus, TutorStatus
+from shadowtutor_msgs.msg import StreamStatus, TutorStatus, WorkerStatus
 import torch
 
 from shadowtutor_ros.nodes import qos
@@ -16,7 +16,7 @@ from shadowtutor_ros.nodes.diagnostics import TutorDiagnostics
 from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.runtime.report import TutorReport
-from shadowtutor_ros.runtime.tutor import Tutor
+from shadowtutor_ros.runtime.teaching import Teaching
 
 
 class TutorStatusTopics:
@@ -34,14 +34,15 @@ class TutorStatusTopics:
         self._diagnostics = TutorDiagnostics(node.get_fully_qualified_name(), error_failures)
         self._teacher = ''
         self._device: torch.device | None = None
+        self._place = ''
         self._taught = self._failures = 0
         self._detail = ''
         self._lock = threading.Lock()
         self._last = (time.monotonic(), 0.0)
 
-    def begin(self, teacher: str, device: torch.device) -> None:
-        """Name the teacher and the device that a fresh tutor works with."""
-        self._teacher, self._device = teacher, device
+    def begin(self, teacher: str, device: torch.device | None, place: str = '') -> None:
+        """Name the teacher of a fresh tutor and its device, or if that has many the ``place``."""
+        self._teacher, self._device, self._place = teacher, device, place
         self._detail = ''
         self._last = (time.monotonic(), 0.0)
 
@@ -61,14 +62,14 @@ class TutorStatusTopics:
             self._failures += 1
             self._detail = detail
 
-    def publish(self, tutor: Tutor | None, phase: str, problem: str) -> None:
+    def publish(self, tutor: Teaching | None, phase: str, problem: str) -> None:
         """Publish both; ``phase`` says what an inactive node is, ``problem`` why."""
         report = tutor.report() if tutor is not None else TutorReport(0, 0.0, ())
         now, (then, before) = time.monotonic(), self._last
         self._last = now, report.teaching_seconds
         stamp = self._clock.now().to_msg()
         status = TutorStatus(
-            active=not phase, teacher=self._teacher, device=str(self._device or ''),
+            active=not phase, teacher=self._teacher, device=str(self._device or self._place),
             detail='; '.join(filter(None, (
                 phase, problem, crowd(self._node, '~/distill'), self._detail))),
             queued=report.queued,
@@ -81,7 +82,11 @@ class TutorStatusTopics:
                 stream_id=s.stream_id, version=s.version, key_frames=s.key_frames,
                 initial_metric=s.initial_metric, metric=s.metric, steps=s.steps,
                 stride_floor=s.stride_floor, idle_seconds=s.idle_seconds,
-                library_id=s.library_id, library_gain=s.library_gain) for s in report.streams])
+                library_id=s.library_id, library_gain=s.library_gain, worker=s.worker)
+                for s in report.streams],
+            workers=[WorkerStatus(
+                name=w.name, where=w.where, ready=w.ready, queued=w.queued, streams=w.streams,
+                load=w.load) for w in report.workers])
         status.header.stamp = stamp
         self._status.publish(status)
         diagnostics = self._diagnostics.of(status, problem)

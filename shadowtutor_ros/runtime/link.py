@@ -10,7 +10,8 @@ import time
 from typing import Protocol
 
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.runtime.tutor import StudentNeeded, Tutor
+from shadowtutor_ros.runtime.teaching import Teaching
+from shadowtutor_ros.runtime.tutor import StudentNeeded
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 
@@ -72,16 +73,16 @@ class Link(Protocol):
 
 
 class LocalLink:
-    """A tutor in the same process: it learns while ``send`` runs."""
+    """A tutor that is asked by a plain call: the student learns while ``send`` runs."""
 
-    def __init__(self, tutor: Tutor) -> None:
+    def __init__(self, tutor: Teaching) -> None:
         self._tutor = tutor
         self._reply: Reply | None = None
         self.answered_at = math.nan
 
     def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         try:
-            self._reply = self._tutor.distill(key_frame)
+            self._reply = self._tutor.submit(key_frame).result()
         except StudentNeeded as error:
             self._reply = LinkFailure(str(error), refusal=Refusal.NEEDS_STUDENT)
         except ShadowTutorError as error:

@@ -81,6 +81,7 @@ class Tutor:
     def __init__(self, teacher: Teacher, first_student: Student, settings: TutorSettings) -> None:
         """Raise NonFiniteUpdate when the first student cannot be sent, UnusableStateFolder."""
         self.settings = settings
+        self.teacher_name = teacher.name
         self._labeller = Labeller(teacher)
         self._first = FirstStudent(first_student, settings.weights)
         self._shapes = shapes_of(self._first.student.weights(FULL))

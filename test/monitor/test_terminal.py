@@ -9,6 +9,7 @@ from shadowtutor_msgs.msg import StreamStatus, TutorStatus
 
 from shadowtutor_ros.monitor.fleet import Fleet
 from shadowtutor_ros.monitor.terminal import FleetTables
+from shadowtutor_ros.monitor.words import NOTHING
 
 pytestmark = pytest.mark.ros
 
@@ -41,8 +42,8 @@ def test_a_wide_terminal_shows_everything() -> None:
     assert lines[1].split() == [
         'robot1', 'running', '/tutor', '25.0', '0.0', '12', '8', '0.4', 's', '1.00', '▃▅▆█', '8',
         '0', '420', '3']
-    assert lines[4].split() == ['/tutor', 'teaching', 'yolo', 'cuda:0', '1/8', '0', '42', '%',
-                                '25', '%', '0', '0', '3.0', 'GiB']
+    assert lines[4].split() == ['/tutor', 'teaching', 'yolo', 'cuda:0', '1/8', NOTHING, '0', '42',
+                                '%', '25', '%', '0', '0', '3.0', 'GiB']
 
 
 def test_a_narrow_terminal_shows_what_matters_in_one_line_each() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from robots import status
-from shadowtutor_msgs.msg import StreamStatus, StudentStatus, TutorStatus
+from shadowtutor_msgs.msg import StreamStatus, StudentStatus, TutorStatus, WorkerStatus
 
 from shadowtutor_ros.monitor import words
 from shadowtutor_ros.monitor.fleet import Fleet
@@ -92,3 +92,15 @@ def test_foreign_text_is_one_line_without_control_characters() -> None:
 def test_a_sparkline_shows_the_last_values() -> None:
     assert words.sparkline([0.5, 0.0, 1.0, math.nan, 7.0], 4) == '▁█ █'
     assert words.sparkline([], 4) == ''
+
+
+def test_who_of_a_pool_is_where() -> None:
+    status = TutorStatus(
+        workers=[WorkerStatus(name='worker1', where='gpu7, process 8', ready=True, load=0.5),
+                 WorkerStatus(name='worker2')],
+        streams=[StreamStatus(stream_id=name, worker='worker1') for name in 'ab'])
+    assert words.workers(status) == '1/2'
+    assert words.who_is_where(status) == (
+        'worker1 (gpu7, process 8): load 50 %, a, b; worker2 (starts): load 0 %, no streams')
+    assert (words.workers(TutorStatus()), words.who_is_where(TutorStatus())) == (
+        words.NOTHING, '')

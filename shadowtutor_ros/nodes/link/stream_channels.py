@@ -10,7 +10,7 @@ from rclpy.node import Node
 
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, is_channel_of, PieceChannel, UP
-from shadowtutor_ros.runtime.tutor import Tutor
+from shadowtutor_ros.runtime.teaching import Teaching
 from shadowtutor_ros.schedule.turns import Refused
 from shadowtutor_ros.wire.seal import Seal, UNKEYED
 
@@ -24,7 +24,7 @@ class BadChannel(Refused):
 class StreamChannels:
     """One channel per stream that the tutor serves; may be used from any thread."""
 
-    def __init__(self, node: Node, tutor: Tutor, seal: Seal = UNKEYED) -> None:
+    def __init__(self, node: Node, tutor: Teaching, seal: Seal = UNKEYED) -> None:
         self._seal = seal
         self._channel_node = ChannelNode(node)
         self._tutor = tutor
