@@ -163,6 +163,9 @@ class Pool:
         self._send(errand)
         return errand.answer
 
+    def show_again(self, on_lesson: OnLesson) -> None:
+        """Show nothing: lessons are in other processes."""
+
     def report(self) -> TutorReport:
         now = time.monotonic()
         with self._lock:
