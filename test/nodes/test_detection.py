@@ -147,10 +147,13 @@ def test_the_overlay_is_made_while_somebody_subscribes(
         node.create_subscription(Image, '~/overlay', pictures.put, qos.PICTURE)
         wait_until(lambda: overlays.wanted and node.count_subscribers('/student/detections') > 0)
         frame, header = scene.frames[0], header_to_msg(123, 'camera')
-        while pictures.empty() or found.empty():  # either side may see the other late
+
+        def seen() -> bool:  # either side may see the other late
             topics.publish(header, frame, answer_of(BOXES), info, 0.5)
-            wait_until(lambda: not found.empty())
-        picture = pictures.get(timeout=START)
+            return not pictures.empty() and not found.empty()
+
+        wait_until(seen)
+    picture = pictures.get()
     assert picture.header == found.get().header == header
     np.testing.assert_array_equal(image_to_bgr(picture), outline(
         frame, BOXES.corners, BOXES.ids,
