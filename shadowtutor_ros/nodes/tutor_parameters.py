@@ -87,10 +87,6 @@ TUTOR_PARAMETERS = (
     Parameter('min_workers', 1, 'workers ray: as many at least.', 1, 256),
     Parameter('max_workers', 1, 'workers ray: as many at most, when robots ask for more than '
               'there is.', 1, 256),
-    Parameter('worker_timeout', 10.0, 'workers ray: seconds of silence after which a worker is '
-              'lost.', 0.5, 3600.0),
-    Parameter('worker_start_timeout', 600.0, 'workers ray: seconds that a worker may take to '
-              'start and load its teacher.', 1.0, 86400.0),
     Parameter('stand_in', True, 'workers ray: this process teaches while no worker is ready.'),
     LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

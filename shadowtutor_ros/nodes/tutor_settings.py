@@ -57,6 +57,5 @@ def make_teaching(recipe: TutorRecipe, p: dict[str, Any]) -> Teaching:
                              f"from process to process; got {p['state_folder']!r}")
     return Pool(
         RayWorkers(p['ray_address'], recipe), recipe.info, recipe.teacher.name,
-        PoolSettings(p['min_workers'], p['max_workers'], p['worker_timeout'],
-                     p['worker_start_timeout']), p['max_streams'], p['idle_timeout'],
+        PoolSettings(p['min_workers'], p['max_workers']), p['max_streams'], p['idle_timeout'],
         (lambda name: LocalWorker(name, recipe.make())) if p['stand_in'] else None)

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 import importlib
 import os
 import socket
+from threading import Thread
 from typing import Any
 
 from shadowtutor_ros.distill.settings import DistillSettings
@@ -19,6 +22,7 @@ from shadowtutor_ros.runtime.worker import WorkerLost
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 AUTO, LOCAL = 'auto', 'local'
+_LAST_WORDS = 30.0  # seconds for a cluster to end
 # Ray ends a process that has not heard its cluster's head for a minute. Ours shall go on.
 _FOR_EVER = {'RAY_gcs_rpc_server_reconnect_timeout_s': '1000000000'}
 
@@ -86,8 +90,8 @@ class RayWorkers:
         return RayWorker(name, self._ray, self._actor.remote(self._recipe), self._answers)
 
     def close(self) -> None:
-        """Leave the cluster; all workers end."""
-        self._ray.shutdown()
+        """Leave the cluster; all workers end. One that has lost its head is not waited for."""
+        _beside(self._ray.shutdown).join(_LAST_WORDS)
         self._answers.shutdown(wait=False)
 
 
@@ -113,8 +117,7 @@ class RayWorker:
         self._actor.change.remote(distill)
 
     def close(self) -> None:
-        with suppress(Exception):  # it may be gone, and the cluster too
-            self._ray.kill(self._actor)
+        _beside(partial(self._ray.kill, self._actor))
 
     def _answer(self, reference: Any) -> Future[Any]:
         answer: Future[Any] = Future()
@@ -130,6 +133,17 @@ class RayWorker:
             answer.set_exception(result)
         else:
             answer.set_result(result)
+
+
+def _beside(call: Callable[[], object]) -> Thread:
+    """Begin a call to a cluster that may be gone: it would raise, or wait for ever."""
+    def begin() -> None:
+        with suppress(Exception):
+            call()
+
+    thread = Thread(target=begin, name='ray call', daemon=True)
+    thread.start()
+    return thread
 
 
 def _ray() -> Any:
