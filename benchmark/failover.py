@@ -102,8 +102,8 @@ def run(
                 before, killed = status, time.monotonic()
                 tutors[status.tutor].stop(signal.SIGKILL)
             elif before is not None and up == 0 and status is not None and (
-                    status.tutor != before.tutor
-                    and status.updates_applied > before.updates_applied):
+                    # The other tutor counts on well above what the first one may have given.
+                    status.tutor != before.tutor and status.version > before.version + 900):
                 seconds = time.monotonic() - killed
                 up = status.bytes_up - before.bytes_up
                 down = status.bytes_down - before.bytes_down

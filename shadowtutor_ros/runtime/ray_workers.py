@@ -22,9 +22,13 @@ from shadowtutor_ros.runtime.worker import WorkerLost
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 AUTO, LOCAL = 'auto', 'local'
+_KNOCK = 5.0  # seconds for a cluster to be heard of
 _LAST_WORDS = 30.0  # seconds for a cluster to end
-# Ray ends a process that has not heard its cluster's head for a minute. Ours shall go on.
-_FOR_EVER = {'RAY_gcs_rpc_server_reconnect_timeout_s': '1000000000'}
+_STARTS = 3  # of a cluster of our own: Ray waits for half a minute, which a busy machine exceeds
+# Ray ends a process that has not heard its cluster's head for a minute: ours shall go on.
+_PATIENT = {'RAY_gcs_rpc_server_reconnect_timeout_s': '1000000000'}
+# What keeps Ray on the loopback address, whatever the name says; else it listens on all.
+_LOOPBACK = {'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER': '0'}
 
 
 class RayUnusable(ShadowTutorError):
@@ -68,22 +72,29 @@ class RayWorkers:
 
     def __init__(self, address: str, recipe: TutorRecipe) -> None:
         """Raise RayUnusable."""
-        self._ray = ray = _ray()
-        try:
-            # A cluster of this machine alone is for this machine alone.
-            own = {'include_dashboard': False, '_node_ip_address': '127.0.0.1'}
-            ray.init(address, log_to_driver=False, configure_logging=False,
-                     **own if address == LOCAL else {})
-            gpus = ray.cluster_resources().get('GPU', 0)
-        except Exception as error:
-            raise RayUnusable(f'ray_address {address}: no cluster can be reached: '
-                              f'{str(error).splitlines()[0]}') from error
+        self._ray = ray = _ray(address)
+        gpus = self._connect(address, _STARTS if address == LOCAL else 1)
         self._recipe = ray.put(recipe)
         on_gpu = recipe.device.startswith('cuda') or (recipe.device == AUTO and gpus > 0)
         self._actor = ray.remote(TutorActor).options(
             num_gpus=int(on_gpu), num_cpus=int(not on_gpu), max_restarts=0, max_task_retries=0)
         # Whoever gets an answer may ask Ray something, which Ray's own thread must not wait for.
         self._answers = ThreadPoolExecutor(1, 'ray answers')
+
+    def _connect(self, address: str, tries: int) -> float:
+        """Return how many GPUs the cluster has."""
+        for left in reversed(range(tries)):
+            try:
+                _knock(address)
+                self._ray.init(address, log_to_driver=False, configure_logging=False,
+                               include_dashboard=False if address == LOCAL else None)
+                return float(self._ray.cluster_resources().get('GPU', 0))
+            except Exception as error:
+                self._ray.shutdown()
+                if not left:
+                    raise RayUnusable(f'ray_address {address}: no cluster can be reached: '
+                                      f'{str(error).splitlines()[0]}') from error
+        raise AssertionError('expected at least one try')
 
     def spawn(self, name: str) -> RayWorker:
         """Return a worker, which starts when the cluster has room for it."""
@@ -135,6 +146,13 @@ class RayWorker:
             answer.set_result(result)
 
 
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens at ``HOST:PORT``: Ray would try for minutes."""
+    host, colon, port = address.rpartition(':')
+    if colon:
+        socket.create_connection((host, int(port)), _KNOCK).close()
+
+
 def _beside(call: Callable[[], object]) -> Thread:
     """Begin a call to a cluster that may be gone: it would raise, or wait for ever."""
     def begin() -> None:
@@ -146,8 +164,8 @@ def _beside(call: Callable[[], object]) -> Thread:
     return thread
 
 
-def _ray() -> Any:
-    for name, value in _FOR_EVER.items():
+def _ray(address: str) -> Any:
+    for name, value in {**_PATIENT, **(_LOOPBACK if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)
     try:
         return importlib.import_module('ray')

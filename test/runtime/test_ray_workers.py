@@ -21,7 +21,7 @@ from scene import Scene
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.pool import Pool, PoolSettings
-from shadowtutor_ros.runtime.ray_workers import LOCAL, RayWorkers
+from shadowtutor_ros.runtime.ray_workers import LOCAL, RayUnusable, RayWorkers
 from shadowtutor_ros.runtime.recipe import TeacherRecipe, TutorRecipe
 from shadowtutor_ros.runtime.tutor import TutorSettings
 from shadowtutor_ros.teacher.protocol import TeacherError
@@ -117,3 +117,12 @@ def test_without_ray_it_is_said_how_to_get_it() -> None:
         'except ray_workers.RayUnusable as error: print(error)') == (
             "workers: ray needs the package ray: pip install 'shadowtutor_ros[scale]', or "
             'pip install ray\n')
+
+
+@pytest.mark.parametrize('address', ['127.0.0.1:1', '127.0.0.1:port'])
+def test_a_cluster_that_cannot_be_reached_is_named_at_once(
+    recipe: TutorRecipe, address: str,
+) -> None:
+    pytest.importorskip('ray')
+    with pytest.raises(RayUnusable, match=f'ray_address {address}: no cluster can be reached: '):
+        RayWorkers(address, recipe)
