@@ -51,13 +51,15 @@ class Outcome:
     One run: mIoU (0-1) of every frame by its index, but of those that a busy machine lost.
 
     Of the kill, NaN and 0 without one: ``seconds`` until the other tutor's first update, ``up``
-    and ``down`` bytes until then. ``failures``: key frames of the whole run without an answer.
+    and ``down`` bytes until then, ``lesson`` the mIoU before and after the lesson of that update.
+    ``failures``: key frames of the whole run without an answer.
     """
 
     ious: dict[int, float]
     seconds: float
     up: int
     down: int
+    lesson: tuple[float, float]
     failures: int
 
 
@@ -75,6 +77,7 @@ def run(
     environment = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     killed = seconds = float('nan')
     up = down = 0
+    lesson = (float('nan'), float('nan'))
     masks: dict[int, Mask] = {}
     with ExitStack() as stack:
         domain_id = stack.enter_context(own_domain())
@@ -107,12 +110,13 @@ def run(
                 seconds = time.monotonic() - killed
                 up = status.bytes_up - before.bytes_up
                 down = status.bytes_down - before.bytes_down
+                lesson = status.initial_metric, status.metric
         last = collector.wait_for_status(
             lambda s: s.frames_processed + s.frames_dropped >= frames, PATIENCE)
         assert last is not None
     return Outcome(
         {index: mean_iou_of_masks(mask, labelled.label(index).class_ids, classes)
-         for index, mask in masks.items()}, seconds, up, down, last.failures)
+         for index, mask in masks.items()}, seconds, up, down, lesson, last.failures)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -126,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     video = Clip(clip(), options.frames)
     labelled = label_clip(video, teacher, classes)
     labels = LabelCache.of(video, teacher, classes).folder
-    print('killed at   first update after s   KiB up   KiB down   failures   '
+    print('killed at   first update after s   KiB up   KiB down   its lesson   failures   '
           f'mIoU % of {WINDOW} frames   without a kill')
     with tempfile.TemporaryDirectory() as folder:
         calm = run(labelled, labels, options.frames, None, Path(folder) / 'calm')
@@ -135,7 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             window = [index for index in range(kill_at + 1, kill_at + 1 + WINDOW)
                       if index in outcome.ious and index in calm.ious]
             print(f'{kill_at:9} {outcome.seconds:22.2f} {outcome.up / 1024:8.0f} '
-                  f'{outcome.down / 1024:10.0f} {outcome.failures:10} '
+                  f'{outcome.down / 1024:10.1f} '
+                  f'{100 * outcome.lesson[0]:5.1f} -> {100 * outcome.lesson[1]:4.1f} '
+                  f'{outcome.failures:9} '
                   f'{100 * statistics.fmean(outcome.ious[i] for i in window):20.1f} '
                   f'{100 * statistics.fmean(calm.ious[i] for i in window):16.1f}', flush=True)
 

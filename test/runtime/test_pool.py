@@ -30,7 +30,7 @@ class Mortal(LocalWorker):
 
     def __init__(self, name: str, make: Callable[[], object]) -> None:
         super().__init__(name, make())  # type: ignore[arg-type]
-        self.lost = self.silent = self.closed = False
+        self.lost = self.silent = self.closed = self.overloaded = False
         self.asked = 0
 
     def submit(self, key_frame: KeyFrame) -> Future[StudentUpdate]:
@@ -38,7 +38,13 @@ class Mortal(LocalWorker):
         return self._cut_off() if self.lost or self.silent else super().submit(key_frame)
 
     def report(self) -> Future[tuple[str, TutorReport]]:
-        return self._cut_off() if self.lost or self.silent else super().report()
+        if self.lost or self.silent:
+            return self._cut_off()
+        where, report = super().report().result()
+        future: Future[tuple[str, TutorReport]] = Future()
+        future.set_result(
+            (where, replace(report, steps_share=0.5) if self.overloaded else report))
+        return future
 
     def close(self) -> None:
         self.closed = True
@@ -176,6 +182,25 @@ def test_when_none_is_left_somebody_stands_in_until_one_is_back(
     wait_until(lambda: reserve[0].closed)
     robot.run(1)
     assert worker_of(pool) == company.workers[-1].name
+
+
+def test_a_pool_grows_while_it_is_overloaded_evens_out_and_shrinks(
+    company: Company, scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ('GROW_AFTER', 'SHRINK_AFTER'):
+        monkeypatch.setattr(f'shadowtutor_ros.schedule.scale.{name}', 1.0)
+    pool = company.pool(1, 2)
+    for stream_id in 'ab':
+        pool.submit(key_frame(scene, stream_id=stream_id)).result(60)
+    first, = company.workers
+    first.overloaded = True
+    wait_until(lambda: [worker.streams for worker in pool.report().workers] == [1, 1])
+    assert len(company.workers) == 2
+    first.overloaded = False
+    wait_until(lambda: len(pool.report().workers) == 1)
+    for stream_id in 'ab':
+        pool.submit(key_frame(scene, stream_id=stream_id)).result(60)
+    assert [worker.streams for worker in pool.report().workers] == [2]
 
 
 def test_without_a_worker_a_pool_does_not_begin(company: Company) -> None:
