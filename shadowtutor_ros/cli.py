@@ -59,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         except (ShadowTutorError, OSError) as error:
             print(f'error: {error}', file=sys.stderr)
             return 1
-        except BaseException:
-            if not interrupts.came:
+        except BaseException as error:
+            if not interrupts.came and not isinstance(error, KeyboardInterrupt):
                 raise
             print('interrupted', file=sys.stderr)
             return INTERRUPTED
