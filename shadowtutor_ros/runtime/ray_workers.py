@@ -27,6 +27,8 @@ _LAST_WORDS = 30.0  # seconds for a cluster to end
 _STARTS = 3  # of a cluster of our own: Ray waits for half a minute, which a busy machine exceeds
 # Ray ends a process that has not heard its cluster's head for a minute: ours shall go on.
 _PATIENT = {'RAY_gcs_rpc_server_reconnect_timeout_s': '1000000000'}
+# Ray reports what it is used for to its makers, unless somebody wants that.
+_QUIET = {'RAY_USAGE_STATS_ENABLED': '0'}
 # What keeps Ray on the loopback address, whatever the name says; else it listens on all.
 _LOOPBACK = {'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER': '0'}
 
@@ -165,7 +167,8 @@ def _beside(call: Callable[[], object]) -> Thread:
 
 
 def _ray(address: str) -> Any:
-    for name, value in {**_PATIENT, **(_LOOPBACK if address == LOCAL else {})}.items():
+    chosen = {**_PATIENT, **_QUIET, **(_LOOPBACK if address == LOCAL else {})}
+    for name, value in chosen.items():
         os.environ.setdefault(name, value)
     try:
         return importlib.import_module('ray')
