@@ -233,7 +233,7 @@ def test_a_browser_may_leave_while_pictures_are_painted(
     page.goto(dashboard.address)
     expect(page.locator('.student')).to_have_count(len(names))
     wait_until(lambda: robots.lookers_on == 1)
-    frame = np.full((2900, 3100, 3), 90, np.uint8)
+    frame = np.full((1450, 1550, 3), 90, np.uint8)
     large = lesson('', frame, frame[..., 0] % 8, frame[..., 0] % 8)
     for large.stream_id in names:
         robots.teach(large)

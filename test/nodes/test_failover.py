@@ -94,8 +94,12 @@ def test_a_tutor_that_stops_moving_is_replaced(system: System) -> None:
 
 
 def test_when_all_are_gone_the_status_says_so(system: System) -> None:
-    for tutor in two_tutors(system):
-        tutor.stop(signal.SIGKILL)
+    first, second = two_tutors(system)
+    system.replay(loop=True)
+    served_by(system, A, 1)
+    first.stop(signal.SIGKILL)
+    served_by(system, B, 1)  # so the robot has met it
+    second.stop(signal.SIGKILL)
     status = system.wait(lambda s: f'the tutors {A}, {B} are gone' in s.detail)
     assert status.link == StudentStatus.LINK_FAILED
 
