@@ -72,7 +72,7 @@ class RunStore:
                        math.nan if ap50 is None else float(ap50))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             _LOG.warning('%s is damaged and made again: %s', place, error)
             return None
 
