@@ -51,10 +51,10 @@ import time
 from typing import Any
 
 import cv2
-from fleet_robots import Film, play, read_film, Request, Robot, TaughtBy
+from fleet_robots import Film, play, read_film, Robot, TaughtBy
+from fleet_rows import Round, Row, row_of, table
 from gpu_utilisation import GpuUtilisation
 from lockstep import LockStepTutor, PlainLessons
-import numpy as np
 import torch
 
 from shadowtutor_ros.assets import clip, teacher_weights
@@ -88,42 +88,6 @@ class FleetError(ShadowTutorError):
 
 
 @dataclass
-class Row:
-    """What ``robots`` robots had of a tutor; ``rounds``: key frames per second of each round."""
-
-    robots: int
-    key_frames_per_second: float
-    turnaround_ms_p50: float
-    turnaround_ms_p95: float
-    fairness: float
-    miou: float
-    steps_per_key_frame: float
-    stride: float
-    staleness_s: float
-    key_frames: int
-    refused: int
-    failed: int
-    frames_lost: float
-    gpu_utilisation: float | None
-    rounds: list[float]
-
-
-@dataclass
-class Round:
-    """One tutor's robots over the timed ``seconds``."""
-
-    seconds: float
-    answered: list[Request]
-    staleness: list[float]  # mean of every robot
-    strides: list[float]
-    ious: list[float]
-    refused: int
-    failed: int
-    frames_lost: float
-    gpu_utilisation: float | None
-
-
-@dataclass
 class Cast:
     """What every run has in common; ``labels`` fills as frames are judged."""
 
@@ -146,11 +110,6 @@ class Cast:
         if key not in self.labels:
             self.labels[key] = self.teacher.label(film.frames[position]).class_ids
         return self.labels[key]
-
-
-def jain(values: Sequence[float]) -> float:
-    """Return Jain's fairness index of positive ``values``: 1 / n to 1."""
-    return sum(values) ** 2 / (len(values) * sum(value * value for value in values))
 
 
 def robots_of(cast: Cast, count: int, tutor: TaughtBy) -> list[Robot]:
@@ -225,24 +184,6 @@ def judge(cast: Cast, robots: Sequence[Robot], timed: Callable[[float], bool]) -
     return ious
 
 
-def row_of(count: int, rounds: Sequence[Round]) -> Row:
-    """Return what the rounds of one tutor with ``count`` robots say together."""
-    answered = [request for one in rounds for request in one.answered]
-    turnarounds = [1e3 * (request.answered_at - request.sent_at) for request in answered]
-    busy = [one.gpu_utilisation for one in rounds if one.gpu_utilisation is not None]
-    rates = [len(one.answered) / one.seconds for one in rounds]
-    p50, p95 = np.percentile(turnarounds, (50, 95)).tolist() if answered else (np.nan, np.nan)
-    return Row(
-        count, statistics.fmean(rates), p50, p95,
-        statistics.fmean(jain(one.staleness) for one in rounds),
-        _mean([iou for one in rounds for iou in one.ious]),
-        _mean([request.reply.steps for request in answered]),  # type: ignore[union-attr]
-        _mean([stride for one in rounds for stride in one.strides]),
-        _mean([seconds for one in rounds for seconds in one.staleness]),
-        len(answered), sum(one.refused for one in rounds), sum(one.failed for one in rounds),
-        _mean([one.frames_lost for one in rounds]), _mean(busy) if busy else None, rates)
-
-
 def tutor_of(cast: Cast, count: int) -> Teaching:
     """Return the product with places for ``count`` robots, in this process or on Ray."""
     settings = TutorSettings(cast.distill, max_streams=count)
@@ -311,23 +252,6 @@ def machine(device: torch.device) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.machine()
     return {'device': str(device), 'device_name': name, 'torch': torch.__version__,
             'python': platform.python_version()}
-
-
-def table(rows: Mapping[str, Sequence[Row]]) -> str:
-    """Return the rows of both tutors as Markdown."""
-    lines = ['| robots | tutor | key frames/s | turnaround p50 / p95 ms | fairness | mIoU % | '
-             'steps | stride | staleness s | refused + failed | GPU % |',
-             '|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|']
-    for name, of in rows.items():
-        for row in of:
-            gpu = '-' if row.gpu_utilisation is None else f'{row.gpu_utilisation:.0f}'
-            lines.append(
-                f'| {row.robots} | {name} | {row.key_frames_per_second:.2f} | '
-                f'{row.turnaround_ms_p50:.0f} / {row.turnaround_ms_p95:.0f} | '
-                f'{row.fairness:.3f} | {100 * row.miou:.1f} | {row.steps_per_key_frame:.1f} | '
-                f'{row.stride:.0f} | {row.staleness_s:.2f} | {row.refused} + {row.failed} | '
-                f'{gpu} |')
-    return '\n'.join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -406,10 +330,6 @@ def _counts(text: str) -> list[int]:
 def _size(text: str) -> tuple[int, int]:
     width, height = text.lower().split('x')
     return int(width), int(height)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return statistics.fmean(values) if values else float('nan')
 
 
 if __name__ == '__main__':

@@ -29,6 +29,7 @@ from typing import Any
 import warnings
 
 import fleet
+from fleet_rows import Row, table
 from paired import paired_seconds, speed_up
 from reference import Reference
 import torch
@@ -275,11 +276,11 @@ def memory(stage: Stage) -> dict[str, Any]:
 
 def fleets(stage: Stage) -> dict[str, Any]:
     """Measure a few fleets, one round each."""
-    rows: dict[str, list[fleet.Row]] = {fleet.PRODUCT: [], fleet.LOCK_STEP: []}
+    rows: dict[str, list[Row]] = {fleet.PRODUCT: [], fleet.LOCK_STEP: []}
     for count in stage.scale.robots:
         for name, row in fleet.compare(stage.cast, count, 1, lambda *_: None).items():
             rows[name].append(row)
-    print(fleet.table(rows))
+    print(table(rows))
     return {'rows': [asdict(row) for row in rows[fleet.PRODUCT]],
             'baseline': [asdict(row) for row in rows[fleet.LOCK_STEP]]}
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 import json
-import math
 from pathlib import Path
 
 import fleet
-from fleet_robots import Film, FutureLink, NoInference, play, read_film, Request, Robot
+from fleet_robots import Film, FutureLink, NoInference, play, read_film, Robot
 from gpu_utilisation import GpuUtilisation, mean_of
 import numpy as np
 import pytest
@@ -212,25 +211,6 @@ def test_a_student_is_copied_once_for_each_version() -> None:
     after = inference.weights
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == set(tensors)
-
-
-def test_jains_index() -> None:
-    assert fleet.jain([2.0, 2.0, 2.0]) == pytest.approx(1)
-    assert fleet.jain([1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.25)
-
-
-def test_rounds_become_a_row() -> None:
-    def one(*turnarounds: float) -> fleet.Round:
-        reply = StudentUpdate('a', 1, 0, '', 0, 'partial', 1, 0, 1, None, steps=4)  # type: ignore
-        return fleet.Round(2.0, [Request(1.0, 1.0 + t, reply) for t in turnarounds],
-                           [1.0, 3.0], [8.0], [0.5], 1, 0, 0.1, 50.0)
-
-    row = fleet.row_of(2, [one(0.1, 0.3), one(0.2, 0.2, 0.2, 0.2)])
-    assert (row.key_frames_per_second, row.rounds, row.key_frames) == (1.5, [1.0, 2.0], 6)
-    assert row.turnaround_ms_p50 == pytest.approx(200)
-    assert (row.fairness, row.staleness_s) == (pytest.approx(0.8), 2.0)
-    assert (row.steps_per_key_frame, row.refused, row.gpu_utilisation) == (4, 2, 50.0)
-    assert math.isnan(fleet.row_of(2, [one()]).turnaround_ms_p50)
 
 
 def test_what_nvidia_smi_says() -> None:
