@@ -56,7 +56,8 @@ def test_a_node_of_fast_dds_holds_its_segments_until_it_is_killed(
     before = set(Path('/dev/shm').iterdir())
     with subprocess.Popen([sys.executable, '-c', NODE], stdout=subprocess.PIPE) as node:
         assert node.stdout is not None
-        assert node.stdout.readline() == b'here\n'
+        # before it, Fast DDS may say that a port's segment is somebody else's
+        assert any(line == b'here\n' for line in node.stdout)
         owned = {path for path in set(Path('/dev/shm').iterdir()) - before
                  if path.name + '_el' in {p.name for p in Path('/dev/shm').iterdir()}
                  and 'port' not in path.name}
