@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device beside the robot's own that works on its frames, as whoever deals them sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.network import Features
+from shadowtutor_ros.model.student import Mask
+from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.wire.update import StudentUpdate
+
+
+@dataclass(frozen=True)
+class DealtJob:
+    """
+    A frame for a device: the whole network's work, or its back's on what the front made.
+
+    Exactly one of ``frame``, BGR uint8 HxWx3, and ``features``, what ``network.front`` returned,
+    is not None. ``number`` grows from 1 and is never used twice; ``version`` are session and
+    version of the weights that it is for; ``size`` height and width of the frame.
+    """
+
+    number: int
+    version: tuple[int, int]
+    frame: Frame | None
+    features: Features | None
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Done:
+    """
+    What became of a job: its HxW ``mask``, or None and why in ``error``.
+
+    ``service_seconds`` went by at the device from taking up the job to its encoded mask,
+    ``on_the_way_seconds`` is all other time from ``work`` to this answer.
+    """
+
+    number: int
+    mask: Mask | None
+    error: str
+    service_seconds: float
+    on_the_way_seconds: float
+
+
+class Device(Protocol):
+    """
+    Does jobs with the weights that it was last taught, all in the order in which it hears of them.
+
+    Answers go to whoever made the device, from any thread, one for each job or none: a device
+    that has lost its weights, or is gone, is said to have left, and is not used any more.
+    """
+
+    name: str
+
+    def learn(self, student: KeptStudent | StudentUpdate) -> None:
+        """Take a whole student, at first, or an update of the one that it has; return at once."""
+
+    def work(self, job: DealtJob) -> None:
+        """Take a job; return at once. Its frame is not changed any more."""
+
+    def close(self) -> None:
+        """Answer no more."""
