@@ -41,6 +41,11 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
+def precision_name(precision: torch.dtype) -> str:
+    """Return what ``pick_precision`` makes this dtype of."""
+    return next(name for name, dtype in _DTYPES.items() if dtype == precision)
+
+
 def _cpu_has_bf16() -> bool:
     try:
         return not _BF16_FLAGS.isdisjoint(_CPUINFO.read_text().split())

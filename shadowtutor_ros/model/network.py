@@ -93,6 +93,14 @@ class Trunk(nn.Module):
         sb4 = self.sb4(self.sb3(sb2))
         return Features(sb4, sb2, sb1, (stem.shape[-2], stem.shape[-1]))
 
+    @staticmethod
+    def feature_shapes(height: int, width: int) -> tuple[tuple[int, int, int], ...]:
+        """Return CxHxW of ``front``'s three maps for a frame: SB4's, SB2's and SB1's."""
+        def halved(times: int) -> tuple[int, int, int]:
+            return 64, -(-height >> times), -(-width >> times)
+
+        return halved(5), halved(4), halved(3)
+
     def merged(self, features: Features) -> Tensor:
         """Return SB6's output, Nx32xhxw, an eighth of the image's size."""
         x = upsample(features.sb4, features.sb2.shape[-2:])

@@ -172,6 +172,21 @@ class Student:
         mask: Mask = self._answer_to(self.pixels(frame)).cpu().contiguous().numpy()
         return mask
 
+    @torch.inference_mode()
+    def front(self, frame: Frame) -> Any:
+        """Return the features that ``back`` makes the mask of, for a BGR uint8 HxWx3 frame."""
+        x = self.prepare(frame)
+        with self._computing():
+            return self.network.front(x)
+
+    @torch.inference_mode()
+    def back(self, features: Any, size: tuple[int, int]) -> Mask:
+        """Return the mask of a frame of ``size`` (H, W) whose ``features`` are on the device."""
+        with self._computing():
+            output = self.network.back(features)
+        mask: Mask = self.task.answer(output, size).cpu().contiguous().numpy()
+        return mask
+
     def pixels(self, frame: Frame) -> Tensor:
         """Return a BGR uint8 HxWx3 frame on the student's device; raise BadFrame."""
         self.check(frame)
@@ -188,10 +203,13 @@ class Student:
 
     def _answer_to(self, pixels: Tensor) -> Tensor:
         x = self.normalise(pixels)
-        reduced = self._precision != torch.float32
-        with torch.autocast(self.device.type, self._precision, enabled=reduced):
+        with self._computing():
             output = self.network.back(self.network.front(x))
         return self.task.answer(output, (pixels.shape[0], pixels.shape[1]))
+
+    def _computing(self) -> torch.autocast:
+        reduced = self._precision != torch.float32
+        return torch.autocast(self.device.type, self._precision, enabled=reduced)
 
 
 def _layout_hash(info: StudentInfo, shapes: Shapes) -> int:

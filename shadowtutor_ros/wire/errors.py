@@ -12,6 +12,10 @@ class BadKeyFrame(WireError):
     """A key frame that cannot be decoded, or is too large."""
 
 
+class BadJob(WireError):
+    """What a helper is sent, or answers, cannot be read."""
+
+
 class BadImage(WireError):
     """A camera image that cannot be converted."""
 

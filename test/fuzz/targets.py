@@ -30,9 +30,11 @@ from sensor_msgs.msg import CompressedImage
 from shadowtutor_msgs.action import Distill
 from shadowtutor_msgs.msg import (
     ClassMap,
+    HelperStatus,
     Lesson,
     Piece as PieceMsg,
     PieceReport,
+    ShareOffer,
     StudentStatus,
     StudentUpdate as StudentUpdateMsg,
     TutorStatus,
@@ -49,6 +51,7 @@ from shadowtutor_ros.evaluation.setting import load_setting
 from shadowtutor_ros.evaluation.store import RunStore
 from shadowtutor_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from shadowtutor_ros.model.groups import FULL, PARTIAL, shapes_of
+from shadowtutor_ros.model.network import Features
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.model.table import ARCHITECTURES
 from shadowtutor_ros.pretrain.coco import read_coco
@@ -68,6 +71,20 @@ from shadowtutor_ros.wire.encoder import WeightSettings
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.errors import BadCdr, BadImage
 from shadowtutor_ros.wire.images import runs_from_mask
+from shadowtutor_ros.wire.jobs import (
+    decode_answer,
+    decode_order,
+    encode_done,
+    encode_features,
+    encode_job,
+    encode_need,
+    encode_student,
+    encode_undone,
+    encode_update,
+    FrameOrder,
+    PackedUpdate,
+    WholeStudent,
+)
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame, EncodedFrame
 from shadowtutor_ros.wire.masks import mask_of
 from shadowtutor_ros.wire.messages import (
@@ -112,6 +129,7 @@ def messages(scene: Scene) -> Iterator[Target]:
         data, shapes_of(weights)), [pack_student(weights)], mutate)
 
     frame = scene.frames[0][:SIZE[0], :SIZE[1]]
+    yield from _helper(student, frame, updates)
     pictures = {name: encode_frame(frame, name).data for name in ('webp', 'jpeg', 'png')}
     for name, data in pictures.items():
         yield Target(f'{name} key frame', lambda data, name=name: decode_frame(
@@ -134,10 +152,35 @@ def messages(scene: Scene) -> Iterator[Target]:
     yield Target('first student', lambda data: info_from_response(
         _message(data, GetStudent.Response)).network(), [serialize_message(response)], mutate)
     yield Target('pieces', _read_pieces, [bytes(range(256)) * 4], mutate)
-    for kind in (PieceMsg, PieceReport, ClassMap, Lesson, StudentStatus, TutorStatus,
-                 StudentUpdateMsg):
+    for kind in (PieceMsg, PieceReport, ClassMap, HelperStatus, Lesson, ShareOffer,
+                 StudentStatus, TutorStatus, StudentUpdateMsg):
         yield Target(kind.__name__, lambda data, kind=kind: _message(data, kind),
                      [serialize_message(kind())], mutate)
+
+
+def _helper(student: Student, frame: np.ndarray, updates: list[bytes]) -> Iterator[Target]:
+    """What a robot and its helper send each other."""
+    trunk = Student.random(StudentInfo(tuple('abc')), 0)
+
+    def order(data: bytes) -> object:
+        decoded = decode_order(data)
+        if isinstance(decoded, WholeStudent):
+            made = Student(decoded.info, decoded.info.network())
+            return unpack_student(decoded.weights, shapes_of(made.weights(FULL)))
+        if isinstance(decoded, PackedUpdate):
+            return verify_update(update_from_bytes(decoded.data), student, SESSION, VERSION)
+        if isinstance(decoded, FrameOrder):
+            return decode_frame(decoded.encoded, MAX_PIXELS)
+        return trunk.back(Features(*(each.float() for each in decoded.features[:3]),
+                                   decoded.features.stem_size), decoded.size)
+
+    yield Target('order for a helper', order, [
+        encode_student(INFO, student.weights(FULL), torch.float32, SESSION, VERSION),
+        encode_update(zlib.compress(updates[0], 1)),
+        encode_job(1, (SESSION, VERSION), encode_frame(frame, 'jpeg')),
+        encode_features(1, (SESSION, VERSION), SIZE, trunk.front(frame))], mutate, share=2)
+    yield Target('answer of a helper', lambda data: decode_answer(data, MAX_PIXELS), [
+        encode_done(1, frame[..., 0], 0.1), encode_undone(1, 'no'), encode_need('lost')], mutate)
 
 
 def _updates(student: Student) -> Iterator[StudentUpdate]:

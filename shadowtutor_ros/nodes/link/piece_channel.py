@@ -86,6 +86,7 @@ class PieceChannel:
         self._receiver = Receiver(max_bytes)
         self._sender: Sender | None = None
         self._on_progress: Callable[[], None] = _nothing
+        self._on_sent: Callable[[], None] = _nothing
         self._expected: _Expected | None = None
         self._closed = False
         self._seal = seal
@@ -105,14 +106,15 @@ class PieceChannel:
 
     def send(
         self, payload: bytes, on_progress: Callable[[], None] | None = None,
-        transfer: int | None = None,
+        transfer: int | None = None, on_sent: Callable[[], None] | None = None,
     ) -> int:
         """
         Begin to send and return the transfer's id; what was being sent is given up.
 
-        ``on_progress`` is called with every report. ``transfer`` is a ``new_transfer()`` that
-        the other end has been told already. A closed channel sends nothing. When the other end
-        is silent for the sender's patience, the log says so and nothing is sent any more.
+        ``on_progress`` is called with every report, ``on_sent`` once, when the other end has
+        everything. ``transfer`` is an id that the other end knows already. A closed channel sends
+        nothing. When the other end is silent for the sender's patience, the log says so and
+        nothing is sent any more.
         """
         transfer = transfer or new_transfer()
         with self._changed:
@@ -120,6 +122,7 @@ class PieceChannel:
                 return transfer
             self._sender = Sender(payload, transfer, self.path, time.monotonic())
             self._on_progress = on_progress or _nothing
+            self._on_sent = on_sent or _nothing
             if not self._thread.is_alive():
                 self._thread.start()
             self._changed.notify()
@@ -184,9 +187,12 @@ class PieceChannel:
                     or not self._is_ours(msg, self._outward)):
                 return
             self._sender.on_report(report_from_msg(msg), time.monotonic())
-            on_progress = self._on_progress
+            on_progress, on_sent = self._on_progress, _nothing
+            if self._sender.done:
+                on_sent, self._on_sent = self._on_sent, _nothing
             self._changed.notify()
         on_progress()
+        on_sent()
 
     def _on_pieces(self, msg: Piece) -> None:
         self._on_piece(msg)
