@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which device of a robot works on a frame, by what was measured of each: no clock, no thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+import math
+
+FRAMES, PIPELINE, AUTO = 'frames', 'pipeline', 'auto'
+SHARES = (FRAMES, PIPELINE, AUTO)
+ALONE = 'alone'  # what is done when no other device is any good
+
+OWN = ''  # the device that has the camera
+
+# Kinds of jobs: the whole network, and its back for what the robot's own front made.
+WHOLE, BACK = 'whole', 'back'
+
+_DEPTH = 2  # jobs at another device: one that it works on, one on its way
+_SLACK = 0.15  # of a job's time: how early the next one may be there
+_TOLERATED = 3.0  # times the best device's response: masks come in order, the others would wait
+_PATIENCE, _GRACE = 2.5, 0.2  # a job is overdue after so many times what it should take, plus that
+_FIRST = 5.0  # seconds for a first job, which comes behind a whole student
+_NEWS = 0.3  # weight of the newest measurement
+_BETTER = 1.1  # times as fast another way of sharing must be to be taken instead
+# Seconds after which a device that gets nothing is measured again: sooner if it did not answer,
+# later if that takes the own device's time.
+_PROBE_EVERY = {WHOLE: 2.0, BACK: 20.0}
+_PROBE_SILENT, _PROBE_OWN = 0.5, 5.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a kind of job takes at a device: ``service`` seconds there, ``way`` to it and back."""
+
+    service: float
+    way: float = 0.0
+
+    @property
+    def response(self) -> float:
+        """Seconds from dealing to the answer when the device has nothing else to do."""
+        return self.way + self.service
+
+    @property
+    def rate(self) -> float:
+        """Jobs per second, one on its way while another is worked on."""
+        return 1 / max(self.service, self.way, 1e-9)
+
+    def after(self, service: float, way: float) -> Pace:
+        """Return the pace with one more measurement."""
+        return Pace(self.service + _NEWS * (service - self.service),
+                    self.way + _NEWS * (way - self.way))
+
+
+@dataclass(frozen=True)
+class Deal:
+    """A job is ``device``'s; one of ``kind`` BACK goes there once the own device has its front."""
+
+    device: str
+    kind: str = WHOLE
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a device did: ``frames`` answered, its ``pace`` (None: unknown), whether it answers."""
+
+    device: str
+    frames: int
+    pace: Pace | None
+    answers: bool
+
+
+@dataclass
+class _Dealt:
+    kind: str
+    at: float
+    due: float  # overdue from then on
+    probe: bool
+
+
+@dataclass
+class _Device:
+    name: str
+    paces: dict[str, Pace] = field(default_factory=dict)
+    jobs: dict[int, _Dealt] = field(default_factory=dict)  # oldest first
+    measured: dict[str, float] = field(default_factory=dict)  # when, by kind
+    answers: bool = True
+    frames: int = 0
+
+    def free_at(self, now: float) -> float:
+        """Return when it will have done all that it has."""
+        free = -math.inf
+        for job in self.jobs.values():
+            if (pace := self.paces.get(job.kind)) is None:
+                return math.inf
+            free = max(free, job.at + pace.way) + pace.service
+        return max(now, free)
+
+    def room_at(self, kind: str, now: float) -> float:
+        """Return when a job that is dealt would not have to wait there; inf: not foreseeable."""
+        pace = self.paces[kind]
+        if self.name == OWN:
+            return math.inf if self.jobs else now
+        if len(self.jobs) >= _DEPTH:
+            return math.inf
+        return max(now, self.free_at(now) - pace.way - _SLACK * pace.service)
+
+
+class Dealer:
+    """
+    Deals frames to the robot's own device and to others, as they join and leave.
+
+    ``share`` is one of SHARES. By FRAMES every device gets whole frames. By PIPELINE the own
+    device runs the front of the network for all, the others its back; without others, or before
+    they are measured, it works alone. AUTO is the one that should give more frames per second.
+    All times are seconds of one clock. Nobody is given more than it can begin with soon: a frame
+    that nobody has room for waits for its turn, or for a newer one, with whoever asks.
+    """
+
+    def __init__(self, share: str) -> None:
+        if share not in SHARES:
+            raise ValueError(f'share: expected one of {", ".join(SHARES)}, got {share!r}')
+        self.share = share
+        self._own = _Device(OWN)
+        self._front: Pace | None = None
+        self._others: dict[str, _Device] = {}
+        self._pipelined = share == PIPELINE
+
+    @property
+    def doing(self) -> str:
+        """How frames are shared now: FRAMES, PIPELINE or ALONE."""
+        if self._pipes():
+            return PIPELINE
+        return FRAMES if any(device is not self._own for device in self._good(WHOLE)) else ALONE
+
+    def join(self, name: str) -> None:
+        """Take a device, whose first job measures it."""
+        self._others[name] = _Device(name)
+
+    def leave(self, name: str) -> list[int]:
+        """Forget a device; return the numbers of the frames that it had, oldest first."""
+        device = self._others.pop(name, None)
+        return _frames_of(device) if device is not None else []
+
+    def room_at(self, now: float) -> float:
+        """Return from when on ``deal`` deals a frame; inf: not before an answer has come."""
+        if not self._pipes():
+            return min((device.room_at(WHOLE, now) for device in self._good(WHOLE)),
+                       default=math.inf if self._own.jobs else now)
+        if self._own.jobs:
+            return math.inf
+        assert self._front is not None
+        front = self._front.service
+        return min(max(now, device.room_at(BACK, now + front) - front)
+                   for device in self._good(BACK))
+
+    def deal(self, number: int, now: float) -> Deal | None:
+        """Return who works on frame ``number``; None if nobody has room."""
+        if self.share == AUTO:
+            self._choose()
+        if self.room_at(now) > now:
+            return None
+        kind, then = WHOLE, now
+        if self._pipes():
+            assert self._front is not None
+            kind, then = BACK, now + self._front.service
+        with_room = [device for device in self._good(kind) if device.room_at(kind, then) <= then]
+        if not with_room:  # the own device is not measured yet
+            with_room = [self._own]
+        device = min(with_room, key=lambda device: _done_at(device, kind, then))
+        if kind == BACK:
+            self._give(self._own, number, WHOLE, now)
+        self._give(device, number, kind, then)
+        return Deal(device.name, kind)
+
+    def force(self, number: int, now: float) -> Deal:
+        """Give frame ``number`` to the own device, whatever it has."""
+        self._give(self._own, number, WHOLE, now)
+        return Deal(OWN)
+
+    def probe(self, number: int, now: float) -> Deal | None:
+        """
+        Return whom to give a copy of a frame, as job ``number``, only to measure it.
+
+        None when all that matter were measured lately. The job's answer is nobody's mask.
+        """
+        for device in (self._own, *self._others.values()):
+            for kind in () if device.jobs else self._of_use(device):
+                since = device.measured.get(kind, -math.inf)
+                if now - since >= self._probe_every(device, kind):
+                    device.measured[kind] = now
+                    self._give(device, number, kind, now, probe=True)
+                    return Deal(device.name, kind)
+        return None
+
+    def front_done(self, number: int, seconds: float, now: float) -> None:
+        """Take note that the own device has made the front of ``number`` in ``seconds``."""
+        self._own.jobs.pop(number, None)
+        self._front = Pace(seconds) if self._front is None else self._front.after(seconds, 0.0)
+        for device in self._others.values():
+            if (job := device.jobs.get(number)) is not None:
+                job.due += now - job.at
+                job.at = now
+
+    def done(
+        self, name: str, number: int, service: float, way: float, now: float,
+        good: bool = True,
+    ) -> None:
+        """Take note of an answer, also of one that is no good or comes too late to be one."""
+        device = self._own if name == OWN else self._others.get(name)
+        if device is None:
+            return
+        device.answers = True
+        if (job := device.jobs.pop(number, None)) is None or not good:
+            return
+        pace = device.paces.get(job.kind)
+        device.paces[job.kind] = (
+            Pace(service, way) if pace is None else pace.after(service, way))
+        device.measured[job.kind] = now
+        device.frames += not job.probe
+
+    def overdue_at(self) -> float:
+        """Return when the next job is overdue; inf: none is under way at another device."""
+        return min((job.due for device in self._others.values() for job in device.jobs.values()),
+                   default=math.inf)
+
+    def overdue(self, now: float) -> list[int]:
+        """Take all from devices that should have answered; return their frames' numbers."""
+        late = []
+        for device in self._others.values():
+            if any(job.due <= now for job in device.jobs.values()):
+                device.answers = False
+                late += _frames_of(device)
+                device.jobs.clear()
+                device.measured = {kind: now for kind in device.measured}
+        return sorted(late)
+
+    def shares(self) -> list[Share]:
+        """Return what each device did, the own one first."""
+        return [Share(device.name, device.frames, device.paces.get(BACK if self._pipes()
+                                                                   and device is not self._own
+                                                                   else WHOLE), device.answers)
+                for device in (self._own, *self._others.values())]
+
+    # -- what to measure -----------------------------------------------------------------------
+
+    def _of_use(self, device: _Device) -> tuple[str, ...]:
+        """Return the kinds of jobs whose pace at a device decides something."""
+        if device is self._own:
+            return (WHOLE,) if self.share != PIPELINE and self._others else ()
+        return {FRAMES: (WHOLE,), PIPELINE: (BACK,), AUTO: (WHOLE, BACK)}[self.share]
+
+    def _probe_every(self, device: _Device, kind: str) -> float:
+        if device is self._own:
+            return _PROBE_OWN
+        if not device.answers:
+            return _PROBE_SILENT
+        return _PROBE_EVERY[kind if self.share == AUTO else WHOLE]
+
+    # -- whom to think of ----------------------------------------------------------------------
+
+    def _good(self, kind: str) -> list[_Device]:
+        """Return the devices that answer, and not so slowly that all others would wait."""
+        devices = [device for device in self._measured() if kind in device.paces
+                   and not (kind == BACK and device is self._own)]
+        if kind == WHOLE and self.share == PIPELINE:
+            devices = [device for device in devices if device is self._own]
+        best = min((device.paces[kind].response for device in devices), default=math.inf)
+        return [device for device in devices
+                if device.paces[kind].response <= _TOLERATED * best]
+
+    def _measured(self) -> Iterator[_Device]:
+        yield self._own
+        yield from (device for device in self._others.values() if device.answers)
+
+    def _pipes(self) -> bool:
+        return self._pipelined and self._front is not None and bool(self._good(BACK))
+
+    def _choose(self) -> None:
+        """Take the way of sharing that should give more frames per second."""
+        frames = sum(device.paces[WHOLE].rate for device in self._good(WHOLE))
+        backs = [device.paces[BACK] for device in self._good(BACK)]
+        if self._front is None or not backs or WHOLE not in self._own.paces:
+            self._pipelined = False
+            return
+        pipeline = min(self._front.rate, sum(pace.rate for pace in backs))
+        own = self._own.paces[WHOLE].service
+        slow = self._front.service + min(pace.response for pace in backs) > _TOLERATED * own
+        if self._pipelined:
+            self._pipelined = not slow and pipeline * _BETTER > frames
+        else:
+            self._pipelined = not slow and pipeline > frames * _BETTER
+
+    def _give(
+        self, device: _Device, number: int, kind: str, at: float, probe: bool = False,
+    ) -> None:
+        pace = device.paces.get(kind)
+        due = at + _FIRST
+        if pace is not None:
+            due = _done_at(device, kind, at)
+            due = at + _PATIENCE * (due - at) + _GRACE
+        device.jobs[number] = _Dealt(kind, at, due, probe)
+
+
+def _done_at(device: _Device, kind: str, at: float) -> float:
+    """Return when a job that is dealt at ``at`` should be answered."""
+    if (pace := device.paces.get(kind)) is None:
+        return at
+    return max(at + pace.way, device.free_at(at)) + pace.service
+
+
+def _frames_of(device: _Device) -> list[int]:
+    return [number for number, job in device.jobs.items() if not job.probe]
