@@ -22,6 +22,7 @@ from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import LinkFailure, Refusal, Reply
+from shadowtutor_ros.runtime.robot_state import KeptStudent
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import StudentNeeded
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
@@ -140,9 +141,16 @@ class NoInference:
         answer.set_result(self._masks.setdefault(size, np.zeros(size, np.uint8)))
         return answer
 
-    def load(self, tensors: Mapping[str, Tensor], version: int) -> None:
+    def load(self, tensors: Mapping[str, Tensor], update: StudentUpdate) -> None:
         self._student.load(tensors)
         self._copy = None
+
+    def exchange(self, student: KeptStudent) -> None:
+        self._student = student.student
+        self._copy = None
+
+    def wait(self) -> None:
+        """Somebody always begins at once."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who answers the frames of a stream: the device beside the loop, and later others too."""
+"""Who answers the frames of a stream: the device beside the loop, or others with it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from torch import Tensor
 
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, Student
+from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.wire.update import StudentUpdate
 
 
 class Inference(Protocol):
     """
-    Answers frames in the order in which they were submitted.
+    Answers frames.
 
-    It belongs to one student, whose weights it runs from the start. One thread at a time calls
-    it; the answers may come from any.
+    It begins with one student's weights. One thread at a time calls it; the answers may come from
+    any.
     """
 
     def submit(self, frame: Frame) -> Future[Mask]:
@@ -28,14 +30,20 @@ class Inference(Protocol):
         Whatever goes wrong, also with the device, is the future's exception.
         """
 
-    def load(self, tensors: Mapping[str, Tensor], version: int) -> None:
+    def load(self, tensors: Mapping[str, Tensor], update: StudentUpdate) -> None:
         """
-        Take new weights; they are the student's when this returns.
+        Take new weights, ``tensors`` of ``update``; they are the student's when this returns.
 
-        A barrier: frames submitted before are answered by the old weights, all others by those
-        of ``version``. Raise KeyError or ValueError, with nothing changed, for tensors that are
-        not of the student's names and shapes.
+        A barrier: frames submitted before are answered by the old weights, all others by the new
+        ones. Raise KeyError or ValueError, with nothing changed, for tensors that are not of the
+        student's names and shapes.
         """
+
+    def exchange(self, student: KeptStudent) -> None:
+        """Go on with another student: a barrier, too."""
+
+    def wait(self) -> None:
+        """Return as soon as somebody would begin with a frame that is submitted now."""
 
 
 class LocalInference:
@@ -52,5 +60,11 @@ class LocalInference:
             answer.set_exception(error)
         return answer
 
-    def load(self, tensors: Mapping[str, Tensor], version: int) -> None:
+    def load(self, tensors: Mapping[str, Tensor], update: StudentUpdate) -> None:
         self._student.load(tensors)
+
+    def exchange(self, student: KeptStudent) -> None:
+        self._student = student.student
+
+    def wait(self) -> None:
+        """Somebody always does."""

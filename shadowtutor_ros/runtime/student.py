@@ -15,6 +15,7 @@ from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
 from shadowtutor_ros.runtime.link import Link, LinkFailure, Refusal
+from shadowtutor_ros.runtime.robot_state import KeptStudent
 from shadowtutor_ros.runtime.waiting import CpuWaiting
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
@@ -92,12 +93,13 @@ class StudentLoop:
     """
     One camera stream on the robot.
 
-    For every frame call ``segment``, hand the mask on, then call ``settle``. Not thread-safe:
-    one thread owns the loop. ``inference`` answers the frames with the weights of ``student``;
-    without one, the student does so itself. With a ``policy`` timeout, quality and least
-    stride follow the link. ``robot`` is a number that tells this process from others of the same
-    ``stream_id`` by mistake. ``tutor_floor`` is the least stride in frames that the last answer
-    asked for, 0 if none: a tutor has other robots to teach. It may be above ``max_stride``.
+    For every frame call ``segment``, hand the mask on, then call ``settle``; or ``submit`` in
+    place of ``segment``, with others while it is worked on. Not thread-safe: one thread owns the
+    loop. ``inference`` answers the frames with the weights of ``student``; without one, the
+    student does so itself. With a ``policy`` timeout, quality and least stride follow the link.
+    ``robot`` is a number that tells this process from others of the same ``stream_id`` by
+    mistake. ``tutor_floor`` is the least stride in frames that the last answer asked for, 0 if
+    none: a tutor has other robots to teach. It may be above ``max_stride``.
 
     ``foreign``: the tutor teaches another student than runs here, with other classes for
     example. The loop goes on with what it has; whoever owns it asks the tutor for that student
@@ -150,8 +152,15 @@ class StudentLoop:
         """
         Return the HxW class ids of a BGR uint8 HxWx3 frame; send it, too, if it is a key frame.
 
-        A key frame is encoded while it is segmented.
         ``stamp`` is in nanoseconds. Raise BadFrame before anything else happens.
+        """
+        return self.submit(frame, stamp, frame_id).result()
+
+    def submit(self, frame: Frame, stamp: int = 0, frame_id: str = '') -> Future[Mask]:
+        """
+        Do as ``segment`` does, but return what will be the mask, of the weights that run now.
+
+        A key frame is encoded while it is segmented.
         """
         self.student.check(frame)
         now = time.perf_counter()
@@ -165,12 +174,15 @@ class StudentLoop:
             encoded = self._encoding.submit(
                 encode_frame, frame, self._key_frames.format, self.quality)
         started = time.perf_counter()
-        mask = self._inference.submit(frame).result()
-        self._inference_seconds.add(time.perf_counter() - started)
-        self.counters.inference_seconds = self._inference_seconds.value
+        answer = self._inference.submit(frame)
+        answer.add_done_callback(lambda _: self._take_time(time.perf_counter() - started))
         if encoded is not None:
             self._send(encoded, stamp, frame_id)
-        return mask
+        return answer
+
+    def wait(self) -> None:
+        """Return as soon as somebody would begin with a frame that is submitted now."""
+        self._inference.wait()
 
     def settle(self) -> None:
         """Take the outstanding update as the schedule says: now, if it is here, or not yet."""
@@ -206,17 +218,14 @@ class StudentLoop:
         return (self._newest.frame - self._learnt_on.frame,
                 (self._newest.stamp - self._learnt_on.stamp) * 1e-9)
 
-    def exchange(
-        self, student: Student, session_id: int, version: int,
-        inference: Inference | None = None,
-    ) -> None:
+    def exchange(self, student: Student, session_id: int, version: int) -> None:
         """
         Go on with another student; the next frame is a key frame.
 
         All counters go on. An answer to an older key frame is not for this student any more.
         """
         self.student, self.session_id, self.version = student, session_id, version
-        self._inference = inference or LocalInference(student)
+        self._inference.exchange(KeptStudent(student, session_id, version))
         self.foreign = self.asking = self._hands_up = False
         self._learnt_on = None
         self.scheduler = Scheduler(self.scheduler.settings)
@@ -280,11 +289,15 @@ class StudentLoop:
             self.scheduler.wanted_stride, layout_hash, student),
             None if self.policy is None else self.policy.timeout)
 
+    def _take_time(self, seconds: float) -> None:
+        self._inference_seconds.add(seconds)
+        self.counters.inference_seconds = self._inference_seconds.value
+
     def _apply(self, update: StudentUpdate) -> None:
         counters = self.counters
         counters.bytes_down += len(update.weights.payload)
         self._inference.load(verify_update(
-            update, self.student, self.session_id, self.version), update.version)
+            update, self.student, self.session_id, self.version), update)
         self.session_id, self.version = update.session_id, update.version
         self.foreign = self._hands_up = False
         self._learnt_on = self._key_frame

@@ -13,7 +13,7 @@ ALONE = 'alone'  # what is done when no other device is any good
 
 OWN = ''  # the device that has the camera
 
-# Kinds of jobs: the whole network, and its back for what the robot's own front made.
+# What a device does with a frame: the whole network, or its back after the own device's front.
 WHOLE, BACK = 'whole', 'back'
 
 _DEPTH = 2  # jobs at another device: one that it works on, one on its way
@@ -84,6 +84,7 @@ class _Device:
     paces: dict[str, Pace] = field(default_factory=dict)
     jobs: dict[int, _Dealt] = field(default_factory=dict)  # oldest first
     measured: dict[str, float] = field(default_factory=dict)  # when, by kind
+    warm: set[str] = field(default_factory=set)  # the kinds that it has done once
     answers: bool = True
     frames: int = 0
 
@@ -96,14 +97,18 @@ class _Device:
             free = max(free, job.at + pace.way) + pace.service
         return max(now, free)
 
-    def room_at(self, kind: str, now: float) -> float:
-        """Return when a job that is dealt would not have to wait there; inf: not foreseeable."""
+    def room_at(self, kind: str, now: float, ahead: float = 0.0) -> float:
+        """
+        Return from when on a job that is dealt would not have to wait; inf: not foreseeable.
+
+        It sets out ``ahead`` seconds after it is dealt.
+        """
         pace = self.paces[kind]
         if self.name == OWN:
             return math.inf if self.jobs else now
         if len(self.jobs) >= _DEPTH:
             return math.inf
-        return max(now, self.free_at(now) - pace.way - _SLACK * pace.service)
+        return max(now, self.free_at(now) - ahead - pace.way - _SLACK * pace.service)
 
 
 class Dealer:
@@ -134,7 +139,7 @@ class Dealer:
         return FRAMES if any(device is not self._own for device in self._good(WHOLE)) else ALONE
 
     def join(self, name: str) -> None:
-        """Take a device, whose first job measures it."""
+        """Take a device, which is measured first."""
         self._others[name] = _Device(name)
 
     def leave(self, name: str) -> list[int]:
@@ -144,15 +149,11 @@ class Dealer:
 
     def room_at(self, now: float) -> float:
         """Return from when on ``deal`` deals a frame; inf: not before an answer has come."""
-        if not self._pipes():
-            return min((device.room_at(WHOLE, now) for device in self._good(WHOLE)),
-                       default=math.inf if self._own.jobs else now)
-        if self._own.jobs:
+        kind, ahead = self._next_kind()
+        if kind == BACK and self._own.jobs:
             return math.inf
-        assert self._front is not None
-        front = self._front.service
-        return min(max(now, device.room_at(BACK, now + front) - front)
-                   for device in self._good(BACK))
+        return min((device.room_at(kind, now, ahead) for device in self._good(kind)),
+                   default=self._own_room_at(now))
 
     def deal(self, number: int, now: float) -> Deal | None:
         """Return who works on frame ``number``; None if nobody has room."""
@@ -160,17 +161,14 @@ class Dealer:
             self._choose()
         if self.room_at(now) > now:
             return None
-        kind, then = WHOLE, now
-        if self._pipes():
-            assert self._front is not None
-            kind, then = BACK, now + self._front.service
-        with_room = [device for device in self._good(kind) if device.room_at(kind, then) <= then]
-        if not with_room:  # the own device is not measured yet
-            with_room = [self._own]
-        device = min(with_room, key=lambda device: _done_at(device, kind, then))
+        kind, ahead = self._next_kind()
+        with_room = [device for device in self._good(kind)
+                     if device.room_at(kind, now, ahead) <= now]
+        device = min(with_room, key=lambda device: _done_at(device, kind, now + ahead),
+                     default=self._own)  # which is not measured yet
         if kind == BACK:
             self._give(self._own, number, WHOLE, now)
-        self._give(device, number, kind, then)
+        self._give(device, number, kind, now + ahead)
         return Deal(device.name, kind)
 
     def force(self, number: int, now: float) -> Deal:
@@ -196,7 +194,9 @@ class Dealer:
     def front_done(self, number: int, seconds: float, now: float) -> None:
         """Take note that the own device has made the front of ``number`` in ``seconds``."""
         self._own.jobs.pop(number, None)
-        self._front = Pace(seconds) if self._front is None else self._front.after(seconds, 0.0)
+        if WHOLE in self._own.warm:
+            self._front = (
+                Pace(seconds) if self._front is None else self._front.after(seconds, 0.0))
         for device in self._others.values():
             if (job := device.jobs.get(number)) is not None:
                 job.due += now - job.at
@@ -206,18 +206,29 @@ class Dealer:
         self, name: str, number: int, service: float, way: float, now: float,
         good: bool = True,
     ) -> None:
-        """Take note of an answer, also of one that is no good or comes too late to be one."""
+        """
+        Take note of an answer, also of one that comes too late.
+
+        A device whose answer is no ``good`` gets nothing but probes until one is.
+        """
         device = self._own if name == OWN else self._others.get(name)
         if device is None:
             return
-        device.answers = True
-        if (job := device.jobs.pop(number, None)) is None or not good:
+        job = device.jobs.pop(number, None)
+        device.answers = good or device is self._own
+        if not good:
+            device.measured = dict.fromkeys(device.measured, now)
+        if job is None or not good:
+            return
+        device.frames += not job.probe
+        if job.kind not in device.warm:  # a first one takes longer than all others
+            device.warm.add(job.kind)
+            device.measured.pop(job.kind, None)
             return
         pace = device.paces.get(job.kind)
         device.paces[job.kind] = (
             Pace(service, way) if pace is None else pace.after(service, way))
         device.measured[job.kind] = now
-        device.frames += not job.probe
 
     def overdue_at(self) -> float:
         """Return when the next job is overdue; inf: none is under way at another device."""
@@ -232,7 +243,7 @@ class Dealer:
                 device.answers = False
                 late += _frames_of(device)
                 device.jobs.clear()
-                device.measured = {kind: now for kind in device.measured}
+                device.measured = dict.fromkeys(device.measured, now)
         return sorted(late)
 
     def shares(self) -> list[Share]:
@@ -247,7 +258,8 @@ class Dealer:
     def _of_use(self, device: _Device) -> tuple[str, ...]:
         """Return the kinds of jobs whose pace at a device decides something."""
         if device is self._own:
-            return (WHOLE,) if self.share != PIPELINE and self._others else ()
+            # It is measured by frames, unless those go to better ones.
+            return (WHOLE,) if self.share != PIPELINE and WHOLE in device.paces else ()
         return {FRAMES: (WHOLE,), PIPELINE: (BACK,), AUTO: (WHOLE, BACK)}[self.share]
 
     def _probe_every(self, device: _Device, kind: str) -> float:
@@ -263,7 +275,7 @@ class Dealer:
         """Return the devices that answer, and not so slowly that all others would wait."""
         devices = [device for device in self._measured() if kind in device.paces
                    and not (kind == BACK and device is self._own)]
-        if kind == WHOLE and self.share == PIPELINE:
+        if kind == WHOLE and (self.share == PIPELINE or WHOLE not in self._own.paces):
             devices = [device for device in devices if device is self._own]
         best = min((device.paces[kind].response for device in devices), default=math.inf)
         return [device for device in devices
@@ -272,6 +284,16 @@ class Dealer:
     def _measured(self) -> Iterator[_Device]:
         yield self._own
         yield from (device for device in self._others.values() if device.answers)
+
+    def _next_kind(self) -> tuple[str, float]:
+        """Return the next frame's kind of job, and after how long it sets out."""
+        if not self._pipes():
+            return WHOLE, 0.0
+        assert self._front is not None
+        return BACK, self._front.service
+
+    def _own_room_at(self, now: float) -> float:
+        return math.inf if self._own.jobs else now
 
     def _pipes(self) -> bool:
         return self._pipelined and self._front is not None and bool(self._good(BACK))

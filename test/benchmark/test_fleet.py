@@ -13,6 +13,7 @@ from fleet_robots import Film, FutureLink, NoInference, play, read_film, Robot
 from gpu_utilisation import GpuUtilisation, mean_of
 import numpy as np
 import pytest
+from runtime.near import whole_update
 from scene import make_scene, Scene
 import torch
 
@@ -207,7 +208,7 @@ def test_a_student_is_copied_once_for_each_version() -> None:
     assert not inference.submit(np.zeros((6, 4, 3), np.uint8)).result().any()
     tensors: Mapping[str, torch.Tensor] = {
         name: tensor + 1 for name, tensor in before.items() if name.startswith('out_conv3')}
-    inference.load(tensors, 1)
+    inference.load(tensors, whole_update(student, 1))
     after = inference.weights
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == set(tensors)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every Inference promises, shown on the local one and on one that answers later."""
+"""What every Inference promises, shown on the local one and on shared ones."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from concurrent.futures import Future
 
 import numpy as np
 import pytest
-from runtime.elsewhere import Elsewhere
+from runtime.near import SESSION, Shared, whole_update
 from scene import Scene
 import torch
 
-from shadowtutor_ros.frame import BadFrame
+from shadowtutor_ros.frame import BadFrame, Frame
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
+from shadowtutor_ros.runtime.robot_state import KeptStudent
 
 
 @pytest.fixture
@@ -23,45 +24,60 @@ def student(info: StudentInfo) -> Student:
     return Student.random(info, 1)
 
 
-@pytest.fixture(params=[LocalInference, Elsewhere])
+@pytest.fixture(params=['local', 'frames', 'pipeline', 'auto'])
 def inference(student: Student, request: pytest.FixtureRequest) -> Iterator[Inference]:
-    inference: Inference = request.param(student)
-    yield inference
-    if isinstance(inference, Elsewhere):
-        inference.close()
+    if request.param == 'local':
+        yield LocalInference(student)
+        return
+    shared = Shared(student, request.param)
+    yield shared
+    shared.close()
 
 
-def answers(inference: Inference, futures: list[Future[Mask]]) -> list[Mask]:
-    if isinstance(inference, Elsewhere):
-        inference.go.set()
-    return [future.result(60) for future in futures]
+def submit(inference: Inference, frame: Frame) -> Future[Mask]:
+    inference.wait()
+    return inference.submit(frame)
 
 
 def test_new_weights_are_a_barrier(
     inference: Inference, student: Student, info: StudentInfo, scene: Scene,
 ) -> None:
-    other = Student.random(info, 2)
-    before = [student.segment(frame) for frame in scene.frames[:2]]
-    after = [other.segment(frame) for frame in scene.frames[:2]]
-    assert not np.array_equal(before[0], after[0])
-    futures = [inference.submit(frame) for frame in scene.frames[:2]]
-    inference.load(other.weights(FULL), 3)
-    for name, tensor in student.weights(FULL).items():
-        assert torch.equal(tensor, other.weights(FULL)[name]), name
-    futures += [inference.submit(frame) for frame in scene.frames[:2]]
-    for mask, expected in zip(answers(inference, futures), before + after, strict=True):
-        np.testing.assert_array_equal(mask, expected)
+    versions = [Student.random(info, seed) for seed in range(1, 6)]
+    expected, futures = [], []
+    for version, weights in enumerate(versions):
+        if version:
+            inference.load(weights.weights(FULL), whole_update(weights, 1 + version))
+            for name, tensor in student.weights(FULL).items():
+                assert torch.equal(tensor, weights.weights(FULL)[name]), name
+        for frame in scene.frames[:8]:
+            expected.append(weights.segment(frame))
+            futures.append(submit(inference, frame))
+    assert not np.array_equal(expected[0], expected[8])
+    for future, mask in zip(futures, expected, strict=True):
+        np.testing.assert_array_equal(future.result(60), mask)
+
+
+def test_another_student_is_a_barrier(
+    inference: Inference, student: Student, scene: Scene,
+) -> None:
+    other = Student.random(StudentInfo(('one', 'background')), 2)
+    expected = [student.segment(scene.frames[0])] * 4
+    futures = [submit(inference, scene.frames[0]) for _ in range(4)]
+    inference.exchange(KeptStudent(other, SESSION + 1, 5))
+    expected += [other.segment(scene.frames[0])] * 8
+    futures += [submit(inference, scene.frames[0]) for _ in range(8)]
+    for future, mask in zip(futures, expected, strict=True):
+        np.testing.assert_array_equal(future.result(60), mask)
 
 
 def test_what_goes_wrong_is_the_answer_and_the_next_frame_is_answered(
     inference: Inference, student: Student, scene: Scene,
 ) -> None:
-    bad = inference.submit(np.zeros((4, 4, 4), np.uint8))
-    good = inference.submit(scene.frames[0])
-    np.testing.assert_array_equal(
-        answers(inference, [good])[0], student.segment(scene.frames[0]))
+    bad = submit(inference, np.zeros((4, 4, 4), np.uint8))
     with pytest.raises(BadFrame):
-        bad.result()
+        bad.result(60)
+    good = submit(inference, scene.frames[0])
+    np.testing.assert_array_equal(good.result(60), student.segment(scene.frames[0]))
 
 
 def test_weights_that_do_not_fit_change_nothing(inference: Inference, student: Student) -> None:
@@ -69,6 +85,6 @@ def test_weights_that_do_not_fit_change_nothing(inference: Inference, student: S
     name = next(iter(before))
     for tensors in {name: torch.zeros(1)}, {'none': torch.zeros(1)}:
         with pytest.raises((KeyError, ValueError)):
-            inference.load(tensors, 2)
+            inference.load(tensors, whole_update(student, 2))
     for name, tensor in student.weights(FULL).items():
         assert torch.equal(tensor, before[name]), name

@@ -2,11 +2,11 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+import math
 import threading
 
 import numpy as np
 import pytest
-from runtime.elsewhere import Elsewhere
 from runtime.loops import (
     assert_same_weights,
     make_loop,
@@ -16,6 +16,7 @@ from runtime.loops import (
     Tampered,
     weights_of,
 )
+from runtime.near import NearDevice
 from scene import Scene
 
 from shadowtutor_ros.classes import ClassSet
@@ -25,8 +26,12 @@ from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import LocalInference
 from shadowtutor_ros.runtime.link import LinkFailure, LocalLink, Reply
+from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.sharing import SharedInference
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import TutorSettings
+from shadowtutor_ros.schedule import dealer
+from shadowtutor_ros.schedule.dealer import PIPELINE
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
 from shadowtutor_ros.wire.key_frame import EncodedFrame, FRAME_FORMATS, Png
@@ -152,30 +157,37 @@ def test_an_old_tutor_that_is_back_is_not_foreign(
     assert not loop.foreign
 
 
-def test_the_loop_asks_its_inference(
-    scene: Scene, classes: ClassSet, info: StudentInfo,
+def test_masks_are_the_same_when_other_devices_make_them(
+    scene: Scene, classes: ClassSet, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whose weights are elsewhere: there is no difference."""
-    loops = []
-    for _ in range(2):
+    monkeypatch.setattr(dealer, '_TOLERATED', math.inf)  # however busy this machine is
+    loops, masks = [], []
+    for shares in False, True:
         tutor = make_tutor(scene, classes, info)
         first = tutor.first_student('test')
         student = student_from_update(first, info)
-        inference = Elsewhere(student) if loops else None
+        shared = SharedInference(
+            KeptStudent(student, first.session_id, first.version), PIPELINE)
         loops.append(StudentLoop(
             student, Scheduler(SCHEDULE), LocalLink(tutor), 'test', KeyFrameSettings(),
-            first.session_id, first.version, inference=inference))
-    assert inference is not None
-    inference.go.set()
+            first.session_id, first.version, inference=shared if shares else None))
+    devices = [NearDevice(name, shared.on_done) for name in 'ab']
+    for device in devices:
+        shared.join(device)
+    while any(share.pace is None for share in shared.shares()[1]):
+        shared.submit(scene.frames[0]).result(60)
     for index, frame in enumerate(scene.frames[:12]):
-        here, there = (loop.segment(frame, scene.stamp(index)) for loop in loops)
-        np.testing.assert_array_equal(here, there)
+        loops[1].wait()
+        masks.append([loop.submit(frame, scene.stamp(index)) for loop in loops])
         for loop in loops:
             loop.settle()
-    assert inference.frames == 12
-    assert len(inference.versions) == loops[1].counters.updates_applied > 2
-    assert inference.versions[-1] == loops[1].version
-    inference.close()
+    for here, there in masks:
+        np.testing.assert_array_equal(here.result(60), there.result(60))
+    assert loops[0].counters.updates_applied == loops[1].counters.updates_applied > 2
+    assert sum(len(device.did) for device in devices) >= 12
+    for device in devices:
+        device.close()
+    shared.close()
 
 
 def test_a_frame_that_cannot_be_a_key_frame_is_segmented(

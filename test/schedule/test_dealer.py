@@ -24,8 +24,8 @@ class Robot:
     """
     A robot with a camera that always has a frame, on a clock of its own, and its other devices.
 
-    A device takes its ``Pace`` for a whole frame; the front is ``front`` of the own one's, the back
-    the rest of the others'. ``masks`` are (time, frame, device).
+    A device takes its ``Pace`` for a whole frame; the front is ``front`` of the own one's, the
+    back the rest of the others'. ``masks`` are (time, frame, device).
     """
 
     def __init__(self, share: str, front: float = 0.4, own: float = 0.1,
@@ -147,7 +147,7 @@ def test_auto_pipelines_where_only_that_is_fast() -> None:
     dealer = Dealer(AUTO)
     dealer.join('a')
     number = 0
-    for _ in range(3):
+    for _ in range(6):
         number += 1
         now = number * 10.0
         deal = dealer.deal(number, now)
@@ -197,23 +197,25 @@ def test_who_leaves_gives_its_frames_back_and_who_joins_is_measured_first() -> N
     assert robot.dealer.doing == ALONE
     robot.dealer.done('a', had[0], 0.1, 0.01, robot.now)  # too late, and no harm
     robot.dealer.join('a')
-    deal = robot.dealer.probe(10 ** 7, robot.now)
-    assert deal == Deal('a')
-    assert robot.dealer.probe(10 ** 7 + 1, robot.now) is None  # it is under way
-    assert robot.dealer.shares()[1].pace is None
-    robot.dealer.done('a', 10 ** 7, 0.1, 0.01, robot.now)
+    for number, seconds in (10 ** 7, 1.0), (10 ** 7 + 1, 0.1):  # the first one warms it up
+        assert robot.dealer.probe(number, robot.now) == Deal('a')
+        assert robot.dealer.probe(number + 2, robot.now) is None  # it is under way
+        assert robot.dealer.shares()[1].pace is None
+        robot.dealer.done('a', number, seconds, 0.01, robot.now)
     assert robot.dealer.shares()[1].pace == Pace(0.1, 0.01)
     assert robot.dealer.shares()[1].frames == 0
     assert robot.dealer.doing == FRAMES
 
 
-def test_an_answer_that_is_no_good_measures_nothing() -> None:
+def test_an_answer_that_is_no_good_measures_nothing_and_is_doubted() -> None:
     dealer = Dealer(FRAMES)
     dealer.join('a')
     assert dealer.deal(1, 0.0) == Deal(OWN)
     dealer.done(OWN, 1, 0.1, 0.0, 0.1)
-    assert dealer.probe(2, 0.1) == Deal('a')
-    dealer.done('a', 2, 0.0, 0.0, 0.2, good=False)
+    for number in 2, 3:
+        assert dealer.shares()[1].answers == (number == 2)
+        assert dealer.probe(number, number) == Deal('a')
+        dealer.done('a', number, 0.0, 0.0, number + 0.1, good=False)
     assert dealer.doing == ALONE
     assert math.isinf(dealer.overdue_at())
 

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+import math
+
+import numpy as np
+import pytest
+from runtime.near import NearDevice, Shared, whole_update
+from scene import Scene
+
+from shadowtutor_ros.model.groups import FULL
+from shadowtutor_ros.model.student import Mask, Student, StudentInfo
+from shadowtutor_ros.runtime.device import Done
+from shadowtutor_ros.runtime.sharing import FrameLost
+from shadowtutor_ros.schedule import dealer
+from shadowtutor_ros.schedule.dealer import ALONE, FRAMES, OWN, PIPELINE
+
+
+@pytest.fixture
+def student(info: StudentInfo) -> Student:
+    return Student.random(info, 1)
+
+
+@pytest.fixture
+def shared(student: Student) -> Iterator[Shared]:
+    shared = Shared(student)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture(autouse=True)
+def _any_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a busy machine does to a device's pace is not the matter here."""
+    monkeypatch.setattr(dealer, '_TOLERATED', math.inf)
+
+
+def begin(shared: Shared, scene: Scene) -> None:
+    """Submit frames until all devices are measured."""
+    while any(share.pace is None for share in shared.shares()[1]):
+        shared.wait()
+        shared.submit(scene.frames[0]).result(60)
+
+
+def submit(shared: Shared, scene: Scene, count: int) -> list[Future[Mask]]:
+    """Submit frames as soon as somebody has room; the first four again and again."""
+    futures = []
+    for index in range(count):
+        shared.wait()
+        futures.append(shared.submit(scene.frames[index % 4]))
+    return futures
+
+
+def check(futures: list[Future[Mask]], student: Student, scene: Scene) -> None:
+    masks = [student.segment(frame) for frame in scene.frames[:4]]
+    for index, future in enumerate(futures):
+        np.testing.assert_array_equal(future.result(60), masks[index % 4])
+
+
+def frames_of(shared: Shared) -> dict[str, int]:
+    return {share.device: share.frames for share in shared.shares()[1]}
+
+
+def test_all_devices_work(shared: Shared, student: Student, scene: Scene) -> None:
+    begin(shared, scene)
+    before = frames_of(shared)
+    check(submit(shared, scene, 60), student, scene)
+    frames = frames_of(shared)
+    assert sum(frames.values()) == sum(before.values()) + 60
+    assert all(frames[name] > before[name] + 5 for name in frames)
+    assert shared.shares()[0] == FRAMES
+
+
+def test_a_pipeline_makes_the_same_masks(student: Student, scene: Scene) -> None:
+    shared = Shared(student, PIPELINE)
+    futures = submit(shared, scene, 40)
+    check(futures, student, scene)
+    assert shared.shares()[0] == PIPELINE
+    frames = frames_of(shared)
+    assert frames['a'] + frames['b'] > 30
+    assert {kind for device in shared.near for _, kind in device.did} == {'features'}
+    shared.close()
+
+
+def test_frames_of_one_that_leaves_are_dealt_again(
+    shared: Shared, student: Student, scene: Scene,
+) -> None:
+    begin(shared, scene)
+    a = shared.near[0]
+    a.go.clear()
+    before = len(a.did)
+    futures = submit(shared, scene, 20)
+    shared.leave('a')
+    check(futures, student, scene)
+    a.go.set()
+    a.close()
+    assert len(a.did) > before  # it did go on, and nobody took that
+    assert frames_of(shared).keys() == {OWN, 'b'}
+    again = NearDevice('a', shared.on_done)
+    shared.join(again)
+    check(submit(shared, scene, 30), student, scene)
+    assert frames_of(shared)['a'] > 3
+    again.close()
+
+
+def test_frames_of_a_silent_one_are_dealt_again(
+    shared: Shared, student: Student, scene: Scene,
+) -> None:
+    begin(shared, scene)
+    shared.near[0].go.clear()
+    shared.near[1].go.clear()
+    check(submit(shared, scene, 40), student, scene)  # the own device's
+    assert shared.shares()[0] == ALONE
+    assert [share.answers for share in shared.shares()[1]] == [True, False, False]
+    for device in shared.near:
+        device.go.set()
+    while shared.shares()[0] == ALONE:  # until one is asked again
+        check(submit(shared, scene, 1), student, scene)
+
+
+def test_a_frame_that_waited_for_other_weights_is_lost(
+    shared: Shared, student: Student, info: StudentInfo, scene: Scene,
+) -> None:
+    begin(shared, scene)
+    for device in shared.near:
+        device.go.clear()
+    old = student.clone()
+    futures = submit(shared, scene, 3)
+    weights = Student.random(info, 2)
+    shared.load(weights.weights(FULL), whole_update(weights, 2))
+    for name in 'ab':
+        shared.leave(name)
+    lost = 0
+    for index, future in enumerate(futures):
+        try:
+            np.testing.assert_array_equal(future.result(60), old.segment(scene.frames[index]))
+        except FrameLost:
+            lost += 1
+    assert lost >= 1
+
+
+def test_what_a_device_cannot_do_another_one_does(
+    shared: Shared, student: Student, scene: Scene,
+) -> None:
+    begin(shared, scene)
+    shared.near[0].error = 'out of memory'
+    check(submit(shared, scene, 10), student, scene)
+    assert shared.errors == 'a: out of memory'
+
+
+def test_answers_of_a_stranger_are_not_taken(
+    shared: Shared, student: Student, scene: Scene,
+) -> None:
+    stranger = NearDevice('a', shared.on_done)  # of the same name
+    futures = submit(shared, scene, 10)
+    for number in range(1, 30):
+        shared.on_done(stranger, Done(
+            number, np.full(scene.frames[0].shape[:2], 9, np.uint8), '', 0.0, 0.0))
+    check(futures, student, scene)
+    stranger.close()
+
+
+def test_who_ends_leaves_no_frame_unanswered(student: Student, scene: Scene) -> None:
+    shared = Shared(student, version=3)
+    begin(shared, scene)
+    for device in shared.near:
+        device.go.clear()
+    futures = submit(shared, scene, 3)
+    shared.close()
+    for future in futures:
+        assert future.done()
