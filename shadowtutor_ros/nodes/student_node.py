@@ -8,13 +8,10 @@ from pathlib import Path
 import secrets
 import socket
 import threading
-import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
-from shadowtutor_msgs.msg import StudentStatus
 import torch
 
 from shadowtutor_ros.frame import BadFrame
@@ -26,31 +23,31 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.answer_topics import answer_topics
 from shadowtutor_ros.nodes.camera_losses import CameraLosses
 from shadowtutor_ros.nodes.common_parameters import path_named
-from shadowtutor_ros.nodes.diagnostics import StudentDiagnostics
 from shadowtutor_ros.nodes.label_info import LabelInfoTopics
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
-from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
-from shadowtutor_ros.nodes.link.tutors import gone_words, OneTutor, tutor_names, Tutors
+from shadowtutor_ros.nodes.link.tutors import OneTutor, tutor_names, Tutors
 from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
+from shadowtutor_ros.nodes.student_reports import StudentMoment, StudentReports
 from shadowtutor_ros.nodes.student_settings import limits_of, settings_of
-from shadowtutor_ros.nodes.student_status import empty_status, events, status_of
+from shadowtutor_ros.nodes.student_status import events
+from shadowtutor_ros.nodes.toolkit.in_order import InOrder
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live, ParameterError
 from shadowtutor_ros.nodes.toolkit.placement import default_threads, parse_cpus, place_thread
 from shadowtutor_ros.nodes.toolkit.repeats import Repeats
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
-from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher, subscription
+from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 from shadowtutor_ros.runtime.robot_state import KeptStudent, RobotState
+from shadowtutor_ros.runtime.sharing import FrameLost
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.schedule.link_policy import LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler
 from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.tasks.table import UnknownTask
-from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.messages import stamp_from_msg
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE
@@ -83,16 +80,14 @@ class StudentNode(ManagedNode):
         self._robot = secrets.randbits(64) or 1
         self._answers = answer_topics(self)
         self._labels = LabelInfoTopics(self)
-        self._status_publisher = publisher(self, StudentStatus, '~/status', qos.STATE)
-        self._diagnostics = StudentDiagnostics(self._name, limits_of(p))
-        self._diagnostics_publisher = publisher(
-            self, DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+        self._reports = StudentReports(
+            self, self._stream_id, self._tutor_names, p['goal_timeout'], limits_of(p))
         self._frames: Mailbox[Image | CompressedImage] = Mailbox()
         self._losses = CameraLosses(self)
         self._failure_log = Repeats()
+        self._in_order = InOrder('answers')
         self._rejected = 0
         self._detail = ''  # what is wrong with the last frame
-        self._crowd = ''  # of tutors, if it is one
         self._asking = ''  # what is asked of the tutor, and what it said
         # Between transitions and a student of the tutor's, which may come at any time.
         self._lock = threading.RLock()
@@ -156,6 +151,7 @@ class StudentNode(ManagedNode):
             self._tutors.give_up()
             worker.join(_FRAME)
         self._tutors.give_up()
+        self._in_order.join()
         loop.rest()
         if self._state is not None:
             self._state.keep(loop.student, loop.session_id, loop.version, at_once=True)
@@ -276,7 +272,7 @@ class StudentNode(ManagedNode):
     def _change(self, values: dict[str, Any]) -> None:
         """Take other parameters; the worker uses them from the next frame on."""
         settings = settings_of(values)
-        self._diagnostics.limits = limits_of(values)
+        self._reports.limits = limits_of(values)
         if settings != self._settings:
             self._settings = settings
             self._changed = True
@@ -288,7 +284,7 @@ class StudentNode(ManagedNode):
             place_thread(self._cpus, self._values['nice'])
         except OSError as error:
             self.get_logger().warning(f'parameters cpus and nice have no effect: {error}')
-        while (msg := self._frames.take()) is not None:
+        while (msg := self._next(loop)) is not None:
             try:
                 self._segment(loop, msg)
                 self._detail = ''
@@ -301,6 +297,10 @@ class StudentNode(ManagedNode):
                 self.fail(error)
                 return
 
+    def _next(self, loop: StudentLoop) -> Image | CompressedImage | None:
+        loop.wait()  # so that the newest image is taken
+        return self._frames.take()
+
     def _segment(self, loop: StudentLoop, msg: Image | CompressedImage) -> None:
         counters = loop.counters
         if self._changed:
@@ -311,10 +311,11 @@ class StudentNode(ManagedNode):
         convert = image_to_bgr if isinstance(msg, Image) else compressed_to_bgr
         frame = convert(msg, self._values['max_pixels'])
         before, failures, detail = events(counters), counters.failures, counters.detail
-        answer = loop.segment(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
+        answer = loop.submit(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
         info = loop.student.info
-        self._answers[info.task].publish(
-            msg.header, frame, answer, info, self._values['overlay_opacity'])
+        self._in_order.put(
+            answer, lambda mask: self._answers[info.task].publish(
+                msg.header, frame, mask, info, self._values['overlay_opacity']), self._on_lost)
         loop.settle()
         if self._state is not None:
             self._state.keep(loop.student, loop.session_id, loop.version)
@@ -325,6 +326,13 @@ class StudentNode(ManagedNode):
             self._ask('student that it teaches')
         if events(counters) != before:
             self.report()
+
+    def _on_lost(self, error: BaseException) -> None:
+        if isinstance(error, FrameLost):
+            self._frames.dropped += 1
+        else:
+            self._frames.close()
+            self.fail(error)
 
     def _exchange(self, loop: StudentLoop, successor: KeptStudent) -> None:
         assert self._tutors is not None
@@ -337,48 +345,16 @@ class StudentNode(ManagedNode):
     # -- status --------------------------------------------------------------------------------
 
     def report(self) -> None:
-        if self.problem:
-            self._diagnose()
-        else:
-            self._publish_status()
+        self._reports.publish(self._moment())
 
     def _diagnose(self) -> None:
-        tutors = self._tutors
-        self._crowd = crowd(self, f'{tutors.serving.name}/distill') if tutors is not None else ''
-        diagnostics = self._diagnostics.of(
-            self._publish_status(), time.monotonic(), self.problem)
-        diagnostics.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics_publisher.publish(diagnostics)
-        if self.count_publishers(self._status_publisher.topic_name) > 1:
-            self.get_logger().warning(
-                f'another node is named {self._name}, or was a moment ago: it has the same topics '
-                'and services; give every robot a namespace', throttle_duration_sec=60.0)
+        self._reports.diagnose(self._moment())
 
-    def _publish_status(self) -> StudentStatus:
-        loop, tutors = self._loop, self._tutors
-        channel = tutors.serving.channel if tutors is not None else None
-        gone = tutors is not None and tutors.are_gone()
-        if loop is None:
-            status = empty_status(StudentStatus.WAITING)
-        else:
-            status = status_of(loop, channel.path if channel is not None else PathEstimate(),
-                               self._values['goal_timeout'])
-            if gone:
-                status.link = StudentStatus.LINK_FAILED
-        if tutors is not None:
-            status.tutor, status.handovers = tutors.serving.node_name, tutors.handovers
-        details = [self._asking, self._detail, self._crowd, status.detail,
-                   self._losses.said(self._camera)]
-        if gone:
-            details[3] = gone_words(self._tutor_names)
-        if not self._active:
-            status.state = StudentStatus.INACTIVE
-            details = [self.phase, self.problem, *details]
-        status.detail = '; '.join(filter(None, details))
-        status.stream_id = self._stream_id
-        status.frames_dropped, status.frames_rejected = self._frames.dropped, self._rejected
-        self._status_publisher.publish(status)
-        return status
+    def _moment(self) -> StudentMoment:
+        return StudentMoment(
+            self._loop, self._tutors, self._active, self.phase, self.problem,
+            (self._asking, self._detail), self._losses.said(self._camera),
+            self._frames.dropped, self._rejected)
 
 
 def main(args: list[str] | None = None) -> Any:
