@@ -294,8 +294,7 @@ class StudentNode(ManagedNode):
                 self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
                 self.report()
             except Exception as error:
-                self.fail(error)
-                return
+                self._on_lost(error)
 
     def _next(self, loop: StudentLoop) -> Image | CompressedImage | None:
         loop.wait()  # so that the newest image is taken
@@ -327,7 +326,7 @@ class StudentNode(ManagedNode):
         if events(counters) != before:
             self.report()
 
-    def _on_lost(self, error: BaseException) -> None:
+    def _on_lost(self, error: Exception) -> None:
         if isinstance(error, FrameLost):
             self._frames.dropped += 1
         else:

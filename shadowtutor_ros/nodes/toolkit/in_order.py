@@ -29,9 +29,13 @@ class InOrder:
 
     def put(
         self, future: Future[T], on_result: Callable[[T], None],
-        on_error: Callable[[BaseException], None],
+        on_error: Callable[[Exception], None],
     ) -> None:
-        """Hand on what will be the future's result; its error or ``on_result``'s otherwise."""
+        """
+        Hand on what will be the future's result, or to ``on_error`` its error or ``on_result``'s.
+
+        The error of one that is handed on at once is raised here.
+        """
         hand_on = partial(_hand_on, future, on_result, on_error)
         with self._changed:
             waits = self._handing or bool(self._waiting) or not future.done()
@@ -40,7 +44,7 @@ class InOrder:
         if waits:
             future.add_done_callback(lambda _: self._thread.submit(self._go_on))
         else:
-            hand_on()
+            on_result(future.result())
 
     def join(self) -> None:
         """Return when everything has been handed on."""
@@ -61,13 +65,9 @@ class InOrder:
 
 
 def _hand_on(
-    future: Future[T], on_result: Callable[[T], None], on_error: Callable[[BaseException], None],
+    future: Future[T], on_result: Callable[[T], None], on_error: Callable[[Exception], None],
 ) -> None:
-    error = future.exception()
-    if error is None:
-        try:
-            on_result(future.result())
-        except Exception as caught:
-            error = caught
-    if error is not None:
+    try:
+        on_result(future.result())
+    except Exception as error:
         on_error(error)

@@ -42,7 +42,7 @@ class ManagedNode(LifecycleNode):
         self._steps = threading.RLock()  # one step at a time, and none after the end
         self._ended = False
         self._failed = threading.Lock()
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._failing: threading.Thread | None = None
         self.on_failed: Callable[[], None] = lambda: None
         # rclpy has no public way to a lifecycle node's own services but to do without all five
@@ -85,7 +85,7 @@ class ManagedNode(LifecycleNode):
             if result is not TransitionCallbackReturn.SUCCESS:
                 raise StartError(self.problem)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Exception) -> None:
         """
         Stop working and let go of everything because of ``error``; returns at once.
 
@@ -217,5 +217,5 @@ class ManagedNode(LifecycleNode):
             self.get_logger().error(traceback.format_exc())
 
 
-def _text(error: BaseException) -> str:
+def _text(error: Exception) -> str:
     return f'{type(error).__name__}: {error}'

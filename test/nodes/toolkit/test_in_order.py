@@ -4,6 +4,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 import threading
 
+import pytest
+
 from shadowtutor_ros.nodes.toolkit.in_order import InOrder
 
 
@@ -20,7 +22,7 @@ class Hand:
             raise ValueError('negative')
         self.got.append(result)
 
-    def err(self, error: BaseException) -> None:
+    def err(self, error: Exception) -> None:
         self.got.append(str(error))
 
 
@@ -36,6 +38,10 @@ def test_what_is_there_is_handed_on_at_once_by_who_puts_it() -> None:
         order.put(done(number), hand.take, hand.err)
     assert hand.got == [1, 2]
     assert hand.threads == [threading.current_thread().name] * 2
+    with pytest.raises(ValueError, match='negative'):
+        order.put(done(-3), hand.take, hand.err)
+    order.put(done(4), hand.take, hand.err)
+    assert hand.got == [1, 2, 4]
     order.join()
 
 
