@@ -27,6 +27,15 @@ ALIVE = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
     liveliness=LivelinessPolicy.AUTOMATIC, liveliness_lease_duration=Duration(seconds=0.8))
 
+# A robot that wants helpers says so once, and is gone when its lease is.
+OFFER = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    liveliness=LivelinessPolicy.AUTOMATIC, liveliness_lease_duration=Duration(seconds=0.8))
+# Of all helpers together: none may push another one's out.
+HELPERS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=64, reliability=ReliabilityPolicy.RELIABLE)
+
 DIAGNOSTICS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10)
 
 # For whoever looks on beside the tutor: every lesson, but none that nobody saw in time.

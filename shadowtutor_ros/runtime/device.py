@@ -74,3 +74,16 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Answer no more."""
+
+
+class Sharing(Protocol):
+    """Who deals frames to devices; whoever finds devices tells it of them, from any thread."""
+
+    def join(self, device: Device) -> None:
+        """Teach a new device and deal it frames."""
+
+    def leave(self, name: str) -> None:
+        """Deal a device no more frames; those that it has are lost."""
+
+    def on_done(self, device: Device, done: Done) -> None:
+        """Take a device's answer."""
