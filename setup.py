@@ -40,6 +40,7 @@ setup(
             f'student_node = {PACKAGE}.programs:student_node',
             f'tutor_node = {PACKAGE}.programs:tutor_node',
             f'teacher_node = {PACKAGE}.programs:teacher_node',
+            f'helper_node = {PACKAGE}.programs:helper_node',
             f'replay_node = {PACKAGE}.programs:replay_node',
             f'dashboard_node = {PACKAGE}.programs:dashboard_node',
         ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import textwrap
 
 from shadowtutor_ros.nodes.dashboard_node import DASHBOARD_PARAMETERS
+from shadowtutor_ros.nodes.helper_node import HELPER_PARAMETERS
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
@@ -16,7 +17,8 @@ from shadowtutor_ros.nodes.tutor_parameters import TUTOR_PARAMETERS
 
 ROOT = Path(__file__).parents[1]
 NODES = {'student': STUDENT_PARAMETERS, 'tutor': TUTOR_PARAMETERS, 'replay': REPLAY_PARAMETERS,
-         'teacher': TEACHER_PARAMETERS, 'dashboard': DASHBOARD_PARAMETERS}
+         'teacher': TEACHER_PARAMETERS, 'helper': HELPER_PARAMETERS,
+         'dashboard': DASHBOARD_PARAMETERS}
 INTRODUCTION = """\
 # Parameters
 
@@ -51,8 +53,8 @@ def written(value: Value) -> str:
     """Return a default as YAML."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        return value if value.isidentifier() else f"'{value}'"
+    if isinstance(value, str):  # to YAML, off is false
+        return value if value.isidentifier() and value != 'off' else f"'{value}'"
     return f'{value:.1f}' if isinstance(value, float) and value >= 1e5 else str(value)
 
 

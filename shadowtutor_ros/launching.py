@@ -92,6 +92,18 @@ def student_arguments() -> list[DeclareLaunchArgument]:
     ]
 
 
+def helper_arguments() -> list[DeclareLaunchArgument]:
+    """Return the arguments of helper.launch.py."""
+    return [
+        *managed_arguments('helper', 'robot'),
+        DeclareLaunchArgument('helper_name', default_value='helper',
+                              description='Name of the node, another one for each of a robot'),
+        DeclareLaunchArgument('robot', default_value='',
+                              description='Full name of the student node whose frames it works '
+                                          'on; empty: what params_file says, else /student'),
+    ]
+
+
 def replay_arguments() -> list[DeclareLaunchArgument]:
     """Return the arguments of replay.launch.py."""
     return [
@@ -135,7 +147,8 @@ def shared_arguments() -> list[DeclareLaunchArgument]:
 
 
 def make_node(
-    context: LaunchContext, name: str, parameters: Mapping[str, Any], **more: Any,
+    context: LaunchContext, name: str, parameters: Mapping[str, Any],
+    node_name: str | None = None, **more: Any,
 ) -> Node:
     """Return the node ``name``, whose ``parameters`` override params_file."""
     profile = LaunchConfiguration('dds_profile').perform(context)
@@ -143,7 +156,7 @@ def make_node(
     params_file = (LaunchConfiguration('params_file').perform(context)
                    or _installed('config', f'{name}.yaml'))
     return Node(
-        package=_PACKAGE, executable=f'{name}_node', name=name, output='screen',
+        package=_PACKAGE, executable=f'{name}_node', name=node_name or name, output='screen',
         namespace=LaunchConfiguration('namespace'),
         parameters=[params_file, *overriding],
         additional_env=launch_environment(profile, os.environ),

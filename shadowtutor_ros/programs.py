@@ -31,6 +31,11 @@ def teacher_node() -> Any:
     return _run('nodes.teacher_node')
 
 
+def helper_node() -> Any:
+    """Run the helper node."""
+    return _run('nodes.helper_node')
+
+
 def replay_node() -> Any:
     """Run the replay node."""
     return _run('nodes.replay_node')

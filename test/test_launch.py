@@ -72,7 +72,7 @@ def parameters(command: str) -> list[dict[str, Any]]:
 
 def test_all_are_there() -> None:
     assert [path.name.split('.')[0] for path in FILES] == [
-        'bringup', 'demo', 'replay', 'student', 'tutor']
+        'bringup', 'demo', 'helper', 'replay', 'student', 'tutor']
 
 
 @pytest.mark.parametrize('path', [*FILES, SHARED], ids=lambda path: path.name)
@@ -85,7 +85,7 @@ def test_every_argument_is_described(path: Path) -> None:
         assert 'description' in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
 
 
-@pytest.mark.parametrize('name', ['replay', 'student', 'tutor'])
+@pytest.mark.parametrize('name', ['helper', 'replay', 'student', 'tutor'])
 def test_a_node_gets_its_own_parameters(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (command,) = commands(monkeypatch, name, source='0').values()
     assert f'config/{name}.yaml' in command

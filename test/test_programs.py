@@ -27,8 +27,8 @@ programs.import_module = import_module
 programs.{name}()
 """
 SETUP = Path(__file__).parents[1] / 'setup.py'
-NAMES = ['shadowtutor', 'student_node', 'tutor_node', 'teacher_node', 'replay_node',
-         'dashboard_node']
+NAMES = ['shadowtutor', 'student_node', 'tutor_node', 'teacher_node', 'helper_node',
+         'replay_node', 'dashboard_node']
 
 
 @pytest.mark.parametrize('name', NAMES)

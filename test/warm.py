@@ -14,7 +14,7 @@ import threading
 from typing import IO
 
 NODES = tuple(f'shadowtutor_ros.nodes.{name}_node'
-              for name in ('student', 'tutor', 'teacher', 'replay', 'dashboard'))
+              for name in ('student', 'tutor', 'teacher', 'helper', 'replay', 'dashboard'))
 _SERVER = multiprocessing.get_context('forkserver')
 _LATER = 'torch._dynamo', 'nicegui'  # what a tutor's first optimizer and a dashboard import
 _SERVER.set_forkserver_preload([*NODES, *_LATER])

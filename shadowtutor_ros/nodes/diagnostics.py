@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from shadowtutor_msgs.msg import StudentStatus, TutorStatus
 
 from shadowtutor_ros.monitor.words import limits
+from shadowtutor_ros.runtime.helper import Helper
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
@@ -138,6 +139,22 @@ class TutorDiagnostics:
         if status.detail:
             return WARN, status.detail
         return OK, f'teaches {len(status.streams)} streams{limits(status)}'
+
+
+def helper_diagnostics(
+    name: str, helper: Helper | None, helps: bool, message: str, problem: str,
+) -> DiagnosticArray:
+    """
+    Return the diagnostics of the helper node ``name``: WARN while it does not help its robot.
+
+    ``helper`` is None before it is configured; ``problem`` says why it cannot work at all.
+    """
+    level = ERROR if problem else OK if helps else WARN
+    return _array(f'{name}: helper', level, problem or message, name, {
+        'weight version': 0 if helper is None else helper.version,
+        'frames': 0 if helper is None else helper.frames,
+        'failures': 0 if helper is None else helper.failures,
+        'service, ms': f'{math.nan if helper is None else 1e3 * helper.service_seconds:.1f}'})
 
 
 def _array(

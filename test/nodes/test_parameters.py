@@ -14,6 +14,7 @@ import yaml
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.nodes import student_node
 from shadowtutor_ros.nodes.dashboard_node import DASHBOARD_PARAMETERS
+from shadowtutor_ros.nodes.helper_node import HELPER_PARAMETERS
 from shadowtutor_ros.nodes.replay_node import REPLAY_PARAMETERS
 from shadowtutor_ros.nodes.student_parameters import STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.teacher_node import TEACHER_PARAMETERS
@@ -23,7 +24,7 @@ from shadowtutor_ros.share import config_file
 
 TABLES = {'student': STUDENT_PARAMETERS, 'tutor': TUTOR_PARAMETERS,
           'teacher': TEACHER_PARAMETERS, 'replay': REPLAY_PARAMETERS,
-          'dashboard': DASHBOARD_PARAMETERS}
+          'helper': HELPER_PARAMETERS, 'dashboard': DASHBOARD_PARAMETERS}
 
 
 def read(name: str) -> dict[str, dict[str, dict[str, object]]]:
@@ -48,7 +49,7 @@ def test_files_and_page_are_what_the_script_writes() -> None:
 
 
 def test_there_are_few_parameters_and_each_is_used() -> None:
-    assert len({p for table in TABLES.values() for p in table}) <= 74
+    assert len({p for table in TABLES.values() for p in table}) <= 78
     nodes = Path(student_node.__file__).parent
     code = ''.join(path.read_text() for path in (
         *nodes.glob('*_node.py'), *nodes.glob('*_settings.py'), nodes / 'toolkit/managed.py'))

@@ -47,7 +47,7 @@ class _Held:
 
 class Helpers:
     """
-    Has ``sharing`` deal frames to whoever joins ``owner``, until it is silent or loses its weights.
+    Has ``sharing`` deal frames to whoever joins ``owner``, until he is silent or has no weights.
 
     ``node`` is the channels', which one thread spins. ``robot`` is the random number of the
     process. ``packing`` makes what frames to one helper are packed by. With a key in ``seal``

@@ -64,7 +64,7 @@ class RemoteDevice:
 
     def learn(self, student: KeptStudent | StudentUpdate) -> None:
         if isinstance(student, StudentUpdate):
-            self._put(0, lambda update=student: encode_update(update_to_bytes(update)))
+            self._put(0, partial(_payload_of, student))
             return
         running, session_id, version = student
         weights = {name: tensor.clone() for name, tensor in running.weights(FULL).items()}
@@ -129,3 +129,7 @@ class RemoteDevice:
             service = 0.0
         self._on_done(self, Done(number, mask, error, service, max(
             0.0, time.perf_counter() - given - service)))
+
+
+def _payload_of(update: StudentUpdate) -> bytes:
+    return encode_update(update_to_bytes(update))

@@ -19,6 +19,8 @@ import rclpy.parameter
 Value = bool | int | float | str
 
 _INTEGER = rclpy.parameter.Parameter.Type.INTEGER
+_BOOL = rclpy.parameter.Parameter.Type.BOOL
+_OFF = 'off'  # a bool to YAML
 
 
 class ParameterError(ValueError):
@@ -58,12 +60,13 @@ def declare(node: Node, parameters: Iterable[Parameter]) -> dict[str, Any]:
     Declare all parameters and return their values by name.
 
     A whole number will do for a text, as a camera's index, and for a number with a fraction:
-    that is what YAML makes of digits. Else rclpy checks types and ranges. Raise ParameterError for
-    a value outside the choices, and for a parameter given to the node that it does not have.
+    that is what YAML makes of digits; of a choice ``off`` it makes false, which will do, too. Else
+    rclpy checks types and ranges. Raise ParameterError for a value outside the choices, and for a
+    parameter given to the node that it does not have.
     """
     values: dict[str, Any] = {}
     for parameter in parameters:
-        _accept_whole_number(node, parameter)
+        _accept(node, parameter)
         value = node.declare_parameter(
             parameter.name, parameter.default, parameter.descriptor()).value
         _check_choice(parameter, value)
@@ -103,13 +106,20 @@ def keep_live(
     node.add_on_set_parameters_callback(on_set)
 
 
-def _accept_whole_number(node: Node, parameter: Parameter) -> None:
+def _accept(node: Node, parameter: Parameter) -> None:
     """Let what was given to the node be of the type that the parameter has."""
     given = node._parameter_overrides.get(parameter.name)
     kind = type(parameter.default)
-    if given is not None and given.type_ is _INTEGER and kind in (str, float):
-        node._parameter_overrides[parameter.name] = rclpy.parameter.Parameter(
-            parameter.name, value=kind(given.value))
+    if given is None:
+        return
+    if given.type_ is _INTEGER and kind in (str, float):
+        value = kind(given.value)
+    elif given.type_ is _BOOL and not given.value and _OFF in parameter.choices:
+        value = _OFF
+    else:
+        return
+    node._parameter_overrides[parameter.name] = rclpy.parameter.Parameter(
+        parameter.name, value=value)
 
 
 def _check_choice(parameter: Parameter, value: Value) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import threading
 import time
 
+from nodes.sharing import SESSION, SharingRobot, TIMEOUT
 import numpy as np
 import pytest
 import rclpy
@@ -20,91 +21,28 @@ from shadowtutor_msgs.msg import HelperStatus
 import torch
 
 from shadowtutor_ros.model.groups import PARTIAL
-from shadowtutor_ros.model.student import Mask, Student, StudentInfo
+from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.helpers import Helpers, MOST_HELPERS
 from shadowtutor_ros.nodes.link.helping import Helping
-from shadowtutor_ros.runtime.device import DealtJob, Device, Done
 from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.helper import Helper
-from shadowtutor_ros.runtime.robot_state import KeptStudent
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame
 from shadowtutor_ros.wire.piece_messages import update_from_bytes
 from shadowtutor_ros.wire.seal import Seal, UNKEYED
-from shadowtutor_ros.wire.update import StudentUpdate, verify_update
+from shadowtutor_ros.wire.update import StudentUpdate
 
 pytestmark = pytest.mark.ros
 
-TIMEOUT = 60.0
-ROBOT, SESSION = 17, 5
-
-
-class Robot:
-    """Shares: teaches whoever joins, and keeps what they answer."""
-
-    def __init__(self, info: StudentInfo) -> None:
-        self.student = Student.random(info, 2)
-        self.version = 1
-        self.devices: dict[str, Device] = {}
-        self.joins: list[str] = []
-        self.leaves: list[str] = []
-        self.done: dict[int, Done] = {}
-        self._number = 0
-        self._lock = threading.Lock()
-
-    def join(self, device: Device) -> None:
-        with self._lock:
-            device.learn(KeptStudent(self.student, SESSION, self.version))
-            self.joins.append(device.name)
-            self.devices[device.name] = device
-
-    def leave(self, name: str) -> None:
-        with self._lock:
-            self.leaves.append(name)
-            del self.devices[name]
-
-    def on_done(self, device: Device, done: Done) -> None:
-        self.done[done.number] = done
-
-    def deal(self, name: str, frame: np.ndarray, features: bool = False) -> int:
-        self._number += 1
-        self.devices[name].work(DealtJob(
-            self._number, (SESSION, self.version), None if features else frame,
-            self.student.front(frame) if features else None, frame.shape[:2]))
-        return self._number
-
-    def answer(self, number: int) -> Done:
-        wait_until(lambda: number in self.done, TIMEOUT)
-        return self.done[number]
-
-    def mask(self, name: str, frame: np.ndarray) -> Mask:
-        done = self.answer(self.deal(name, frame))
-        assert done.mask is not None, done.error
-        assert done.service_seconds > 0
-        assert done.on_the_way_seconds > 0
-        return done.mask
-
-    def learn(self) -> None:
-        running = self.student.weights(PARTIAL)
-        generator = torch.Generator().manual_seed(self.version)
-        taught = {name: tensor + 0.02 * torch.randn(tensor.shape, generator=generator)
-                  for name, tensor in running.items()}
-        encoded = next(iter(WEIGHT_ENCODINGS['delta-dct'].encode(taught, running, {}, 1.0)))
-        update = StudentUpdate('robot', 1, 0, '', self.student.layout_hash, PARTIAL, SESSION,
-                               self.version, self.version + 1, encoded)
-        with self._lock:
-            self.student.load(verify_update(update, self.student, SESSION, self.version))
-            self.version += 1
-            for device in self.devices.values():
-                device.learn(update)
+ROBOT = 17
 
 
 class Lab:
     """A robot, and helpers that come and go, each as if it were a process of its own."""
 
-    def __init__(self, domain_id: int, robot: Robot, stack: ExitStack) -> None:
+    def __init__(self, domain_id: int, robot: SharingRobot, stack: ExitStack) -> None:
         self._domain_id = domain_id
         self.robot = robot
         self.stack = stack
@@ -151,7 +89,7 @@ class Lab:
 @pytest.fixture
 def lab(domain_id: int, info: StudentInfo) -> Iterator[Lab]:
     with ExitStack() as stack:
-        yield Lab(domain_id, Robot(info), stack)
+        yield Lab(domain_id, SharingRobot(info), stack)
 
 
 def test_helpers_join_whoever_is_first_and_their_masks_are_the_robots(

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Helper nodes as processes, and a robot that deals them frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+import signal
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from nodes.sharing import SharingRobot, TIMEOUT
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from robots import wait_until
+from scene import Scene
+
+from shadowtutor_ros.harness.processes import NodeProcess
+from shadowtutor_ros.model.student import Mask, StudentInfo
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
+from shadowtutor_ros.nodes.link.helpers import Helpers
+from shadowtutor_ros.runtime.frame_packing import FramePacking
+from shadowtutor_ros.wire.seal import UNKEYED
+
+pytestmark = pytest.mark.ros
+
+NAMES = ('/helper_a', '/helper_b', '/helper_c')
+
+
+class Lab:
+    """A robot that shares, and helper nodes beside it."""
+
+    def __init__(self, stack: ExitStack, logs: Path, context: Context, info: StudentInfo) -> None:
+        self.stack = stack
+        self.logs = logs
+        self.robot = SharingRobot(info)
+        node = rclpy.create_node('student', context=context)
+        channel = ChannelNode(node)
+        self.helpers = Helpers(node, channel.node, 17, self.robot,
+                               lambda: FramePacking('png', 80), UNKEYED)
+        for close in (node.destroy_node, channel.close, self.helpers.close):
+            stack.callback(close)
+
+    def helper(self, name: str, **parameters: object) -> NodeProcess:
+        return self.stack.enter_context(NodeProcess(
+            'helper_node', {'threads': 1, 'device': 'cpu', 'status_period': 0.2, **parameters},
+            self.logs / f'{name}.log', {'__node': name.removeprefix('/')}))
+
+    def wait_for(self, *names: str) -> None:
+        wait_until(lambda: self.robot.devices.keys() == set(names), TIMEOUT)
+
+
+@pytest.fixture
+def lab(context: Context, tmp_path: Path, info: StudentInfo) -> Iterator[Lab]:
+    with ExitStack() as stack:
+        yield Lab(stack, tmp_path, context, info)
+
+
+def test_three_helpers_make_the_masks_of_one_through_changing_weights(
+    lab: Lab, scene: Scene,
+) -> None:
+    """300 frames, two at each helper at a time, new weights every ten; one helper is killed."""
+    processes = {name: lab.helper(name) for name in NAMES}
+    lab.wait_for(*NAMES)
+    expected: dict[int, Mask] = {}
+    of: dict[str, list[int]] = {name: [] for name in NAMES}
+    lost: list[int] = []
+    robot = lab.robot
+
+    def busy(name: str) -> int:
+        return sum(number not in robot.done for number in of[name])
+
+    killed_at = 0.0
+    for index in range(300):
+        frame = scene.frames[index % len(scene.frames)]
+        if index and index % 10 == 0:
+            robot.learn()
+        if index == 100:
+            processes[NAMES[1]].stop(signal.SIGKILL)
+            killed_at = time.monotonic()
+        wait_until(lambda: any(busy(name) < 2 for name in robot.devices), TIMEOUT)
+        name = min(robot.devices, key=busy)
+        number = robot.deal(name, frame)
+        of[name].append(number)
+        expected[number] = robot.student.segment(frame)
+        if killed_at and not lost and NAMES[1] not in robot.devices:
+            assert time.monotonic() - killed_at < 2.0
+            lost = [number for number in of[NAMES[1]] if number not in robot.done]
+            of[NAMES[1]].clear()
+    assert len(lost) <= 2
+    wait_until(lambda: len(robot.done) == 300 - len(lost), TIMEOUT)
+    for number, done in robot.done.items():
+        assert done.mask is not None, done.error
+        assert np.array_equal(done.mask, expected[number]), number
+    assert robot.version == 30
+    assert robot.joins.count(NAMES[0]) == 1
+    assert len({mask.tobytes() for mask in expected.values()}) > 200
+
+    began = time.monotonic()
+    lab.helper(NAMES[1])
+    lab.wait_for(*NAMES)
+    assert np.array_equal(robot.mask(NAMES[1], scene.frames[0]),
+                          robot.student.segment(scene.frames[0]))
+    assert time.monotonic() - began < 20.0
+
+
+def test_a_helper_says_how_it_is(lab: Lab, context: Context, scene: Scene) -> None:
+    node = rclpy.create_node('monitor', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    heard: dict[str, DiagnosticStatus] = {}
+
+    def hear(msg: DiagnosticArray) -> None:
+        heard.update((status.message, status) for status in msg.status
+                     if status.name == '/helper: helper')
+
+    node.create_subscription(DiagnosticArray, '/diagnostics', hear, 10)
+
+    def said(message: str) -> DiagnosticStatus:
+        def there() -> bool:
+            executor.spin_once(0.1)
+            return message in heard
+
+        wait_until(there, TIMEOUT)
+        return heard.pop(message)
+
+    lost = lab.helper('/helper', robot='/nobody')
+    assert said('waits for /nobody').level == DiagnosticStatus.WARN
+    lost.stop(signal.SIGINT)
+    lab.helper('/helper')
+    lab.wait_for('/helper')
+    lab.robot.mask('/helper', scene.frames[0])
+    heard.clear()
+    status = said('helps /student')
+    assert status.level == DiagnosticStatus.OK
+    assert {value.key: value.value for value in status.values}['frames'] == '1'
+    executor.shutdown()
+    node.destroy_node()
+
+
+def test_a_helper_ends_well_whatever_it_does(lab: Lab, scene: Scene) -> None:
+    helper = lab.helper('/helper')
+    lab.wait_for('/helper')
+    for frame in scene.frames[:2]:
+        lab.robot.deal('/helper', frame)
+    assert helper.stop(signal.SIGINT) == 0
+    lab.wait_for()
