@@ -28,9 +28,10 @@ from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name, DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.link.student_request import StudentRequest
 from shadowtutor_ros.nodes.link.tutors import OneTutor, tutor_names, Tutors
-from shadowtutor_ros.nodes.student_parameters import PIECES, STUDENT_PARAMETERS
+from shadowtutor_ros.nodes.student_parameters import OFF, PIECES, STUDENT_PARAMETERS
 from shadowtutor_ros.nodes.student_reports import StudentMoment, StudentReports
 from shadowtutor_ros.nodes.student_settings import limits_of, settings_of
+from shadowtutor_ros.nodes.student_sharing import StudentSharing
 from shadowtutor_ros.nodes.student_status import events
 from shadowtutor_ros.nodes.toolkit.in_order import InOrder
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
@@ -96,6 +97,7 @@ class StudentNode(ManagedNode):
         self._tutors: Tutors | None = None
         self._channel_node: ChannelNode | None = None
         self._request: StudentRequest | None = None
+        self._sharing: StudentSharing | None = None
         self._successor: KeptStudent | None = None
         self._state: RobotState | None = None
         self._camera: Subscription | None = None
@@ -116,7 +118,7 @@ class StudentNode(ManagedNode):
         torch.set_num_threads(p['threads'] or default_threads(self._cpus))
         self._seal = Seal.of_file(path_named(p['link_key_file']))
         first = self._at_hand(device)
-        if p['transfer'] == PIECES:
+        if p['transfer'] == PIECES or p['share'] != OFF:
             self._channel_node = ChannelNode(self)
         self._tutors = Tutors([
             OneTutor(self, name, self._channel_to(number), p['goal_timeout'], self._seal,
@@ -160,12 +162,13 @@ class StudentNode(ManagedNode):
         with self._lock:
             request, self._request = self._request, None
             tutors, self._tutors = self._tutors, None
+            sharing, self._sharing = self._sharing, None
             channel_node, self._channel_node = self._channel_node, None
             state, self._state = self._state, None
             self._loop = self._successor = None
             self._frames.dropped = self._rejected = 0
             self._detail = self._asking = ''
-        for part in (request, tutors, channel_node, state):
+        for part in (request, tutors, sharing, channel_node, state):
             if part is not None:
                 part.close()
 
@@ -189,7 +192,7 @@ class StudentNode(ManagedNode):
 
     def _channel_to(self, number: int) -> PieceChannel | None:
         """Return what pieces go to a tutor by, None where everything is in the messages."""
-        if self._channel_node is None:
+        if self._channel_node is None or self._values['transfer'] != PIECES:
             return None
         name = channel_name(self._name, self._stream_id, self._robot, number)
         return PieceChannel(self._channel_node.node, name, UP, DOWN, MAX_UPDATE, self._seal)
@@ -244,9 +247,15 @@ class StudentNode(ManagedNode):
             return
         assert self._tutors is not None
         schedule, key_frames, limits = self._settings
+        if self._values['share'] != OFF:
+            assert self._channel_node is not None
+            self._sharing = StudentSharing(
+                self, self._channel_node.node, self._robot,
+                KeptStudent(student, session_id, version), self._values, self._seal)
         self._loop = StudentLoop(
             student, Scheduler(schedule), self._tutors, self._stream_id, key_frames, session_id,
-            version, LinkPolicy(limits) if limits else None, robot=self._robot)
+            version, LinkPolicy(limits) if limits else None,
+            None if self._sharing is None else self._sharing.inference, self._robot)
         self._labels.publish(student.info)
         self._begin()
         self.report()
@@ -353,7 +362,7 @@ class StudentNode(ManagedNode):
         return StudentMoment(
             self._loop, self._tutors, self._active, self.phase, self.problem,
             (self._asking, self._detail), self._losses.said(self._camera),
-            self._frames.dropped, self._rejected)
+            self._frames.dropped, self._rejected, self._sharing)
 
 
 def main(args: list[str] | None = None) -> Any:

@@ -11,10 +11,13 @@ from shadowtutor_ros.nodes.common_parameters import (
     STATUS_PERIOD,
 )
 from shadowtutor_ros.nodes.toolkit.parameters import Parameter
+from shadowtutor_ros.runtime.frame_packing import AUTO as SHARE_AUTO, SHARE_FORMATS
+from shadowtutor_ros.schedule.dealer import SHARES
 from shadowtutor_ros.schedule.scheduler import LIVE, POLICIES
 from shadowtutor_ros.wire.key_frame import FRAME_FORMATS, WEBP
 
 PIECES, ACTION = 'pieces', 'action'
+OFF = 'off'
 
 STUDENT_PARAMETERS = (
     Parameter('tutor', '/tutor', 'Name of the tutor node, whose action is <tutor>/distill; of '
@@ -60,5 +63,11 @@ STUDENT_PARAMETERS = (
               'says WARN.', 0.0, 1.0, live=True),
     Parameter('warn_staleness', 128, 'Age of the weights in frames above which /diagnostics '
               'says WARN.', 1, 1_000_000, live=True),
+    Parameter('share', OFF, 'Helpers (helper_node) work on the frames, too. frames: each on whole '
+              'frames; pipeline: on the back of the network, the front is made here; auto: what '
+              'gives more masks per second.', choices=(OFF, *SHARES)),
+    Parameter('share_format', SHARE_AUTO, 'How frames travel to helpers. auto: as JPEG, or raw '
+              'where that is faster.', choices=SHARE_FORMATS),
+    Parameter('share_quality', 90, 'Quality of frames for helpers in a lossy format.', 1, 100),
     LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

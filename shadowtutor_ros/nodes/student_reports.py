@@ -15,6 +15,8 @@ from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits, StudentDiagnostics
 from shadowtutor_ros.nodes.link.rivals import crowd
 from shadowtutor_ros.nodes.link.tutors import gone_words, Tutors
+from shadowtutor_ros.nodes.student_parameters import OFF
+from shadowtutor_ros.nodes.student_sharing import StudentSharing
 from shadowtutor_ros.nodes.student_status import empty_status, status_of
 from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.runtime.student import StudentLoop
@@ -39,6 +41,7 @@ class StudentMoment:
     losses: str
     dropped: int
     rejected: int
+    sharing: StudentSharing | None
 
 
 class StudentReports:
@@ -108,5 +111,9 @@ class StudentReports:
             details = [moment.phase, moment.problem, *details]
         status.detail = '; '.join(filter(None, details))
         status.stream_id = self._stream_id
+        if moment.sharing is None:
+            status.share = OFF
+        else:
+            moment.sharing.describe(status)
         status.frames_dropped, status.frames_rejected = moment.dropped, moment.rejected
         return status

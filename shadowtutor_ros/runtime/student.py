@@ -39,8 +39,9 @@ def student_from_update(
     return student
 
 
-# The worker of a student node and what it computes with; all others carry key frames.
-_NOT_OF_THE_LINK = ('student', 'encode_0')
+# The worker of a student node, what it computes with and what carries frames to helpers; all
+# others carry key frames.
+_NOT_OF_THE_LINK = ('student', 'encode_0', 'own_0', 'answers_0', 'share', 'to a helper')
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,14 @@ def helper_channel(robot_name: str, robot: int, channel: int) -> str:
     return channel_name(robot_name, f'helper {channel:016x}', robot)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What a helper said of itself last, and its device; None while it has not joined."""
+
+    status: HelperStatus
+    device: RemoteDevice | None
+
+
 @dataclass
 class _Held:
     """A helper that has joined; ``heard`` in seconds of ``time.monotonic()``."""
@@ -80,11 +88,12 @@ class Helpers:
         self._timer = node.create_timer(_LOOK, self._look, clock=_STEADY)
         self._offer()
 
-    def statuses(self) -> dict[str, tuple[HelperStatus, bool]]:
-        """Return what helpers said last by their names, and whether they have joined."""
+    def standings(self) -> dict[str, Standing]:
+        """Return what is known of helpers, by their names."""
         with self._lock:
-            return {**{name: (status, False) for name, status in self._others.items()},
-                    **{name: (held.status, True) for name, held in self._held.items()}}
+            return {**{name: Standing(status, None) for name, status in self._others.items()},
+                    **{name: Standing(held.status, held.device)
+                       for name, held in self._held.items()}}
 
     def close(self) -> None:
         """Let all go and offer nothing any more."""

@@ -62,6 +62,11 @@ class RemoteDevice:
         self._thread = threading.Thread(target=self._send, name='to a helper', daemon=True)
         self._thread.start()
 
+    @property
+    def queued(self) -> int:
+        """Return how many jobs it has not answered."""
+        return len(self._given)
+
     def learn(self, student: KeptStudent | StudentUpdate) -> None:
         if isinstance(student, StudentUpdate):
             self._put(0, partial(_payload_of, student))

@@ -188,7 +188,7 @@ def test_a_helper_that_loses_its_weights_joins_anew(lab: Lab, scene: Scene) -> N
     wait_until(lambda: lab.robot.joins == ['/helper'] * 2, TIMEOUT)
     assert np.array_equal(lab.robot.mask('/helper', scene.frames[0]),
                           lab.robot.student.segment(scene.frames[0]))
-    assert helpers.statuses()['/helper'][1]
+    assert helpers.standings()['/helper'].device is lab.robot.devices['/helper']
 
 
 def test_who_cannot_compute_as_the_robot_does_says_so_and_stays_away(lab: Lab) -> None:
@@ -198,8 +198,8 @@ def test_who_cannot_compute_as_the_robot_does_says_so_and_stays_away(lab: Lab) -
     wait_until(lambda: bool(lab.robot.leaves), TIMEOUT)
 
     def said() -> str:
-        status, joined = helpers.statuses().get('/helper', (HelperStatus(), True))
-        return '' if joined else status.detail
+        standing = helpers.standings().get('/helper')
+        return standing.status.detail if standing is not None and not standing.device else ''
 
     wait_until(lambda: 'fp16 needs a GPU' in said(), TIMEOUT)
     assert lab.robot.joins == ['/helper']
