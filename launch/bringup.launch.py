@@ -21,7 +21,7 @@ def include(name: str, **arguments: str) -> GroupAction:
 
 
 def bringup(context: LaunchContext) -> list[GroupAction]:
-    """Return the tutor, and per robot a student and, if there is a video for it, a replay."""
+    """Return the tutor, and per robot a student, its helpers and, with a video, a replay."""
     def words(name: str) -> list[str]:
         return [word for word in LaunchConfiguration(name).perform(context).split(',') if word]
 
@@ -32,9 +32,14 @@ def bringup(context: LaunchContext) -> list[GroupAction]:
     # One clock is enough; the others' frames have media stamps, too.
     clock = LaunchConfiguration('clock', default='').perform(context) == 'true'
     no_clock = {'clock': 'false', 'stamps': 'media'} if clock else {}
+    helpers = int(LaunchConfiguration('helpers').perform(context))
+    shares = {'share': 'auto'} if helpers and not words('share') else {}
     found = [include('tutor', namespace='')]
     for number, robot in enumerate(robots):
-        found.append(include('student', namespace=robot))
+        found.append(include('student', namespace=robot, **shares))
+        student = f'/{robot}/student' if robot else '/student'
+        found += [include('helper', namespace=robot, robot=student, helper_name=f'helper{each}')
+                  for each in range(1, helpers + 1)]
         if sources:
             found.append(include('replay', namespace=robot,
                                  source=sources[number % len(sources)],
@@ -52,6 +57,8 @@ def generate_launch_description() -> LaunchDescription:
                               description='Videos, folders of images or rosbags in place of the '
                                           "robots' cameras, with commas, used in turn; "
                                           'empty: real cameras'),
+        DeclareLaunchArgument('helpers', default_value='0',
+                              description='Helpers of each robot, as processes of this machine'),
         *shared_arguments(),
         OpaqueFunction(function=bringup),
     ])

@@ -11,7 +11,7 @@ from shadowtutor_ros.launching import image_remappings, make_managed_node, stude
 
 def student(context: LaunchContext) -> list[Node]:
     """Return the node."""
-    return [make_managed_node(context, 'student', {'tutor': str, 'goal_timeout': float},
+    return [make_managed_node(context, 'student', {'tutor': str, 'goal_timeout': float, 'share': str},
                               remappings=image_remappings())]
 
 

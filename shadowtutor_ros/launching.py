@@ -89,6 +89,10 @@ def student_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument('goal_timeout', default_value='',
                               description='Seconds until a key frame without an answer has '
                                           'failed; empty: what params_file says, else 10'),
+        DeclareLaunchArgument('share', default_value='',
+                              choices=['', 'off', 'frames', 'pipeline', 'auto'],
+                              description='How helpers work on the frames, too; empty: what '
+                                          'params_file says, else off, with helpers auto'),
     ]
 
 

@@ -17,13 +17,20 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from robots import wait_until
+from runtime.loops import make_loop, make_tutor
 from scene import Scene
+import torch
 
+from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.model.student import Mask, StudentInfo
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.helpers import Helpers
+from shadowtutor_ros.runtime.device import Sharing
 from shadowtutor_ros.runtime.frame_packing import FramePacking
+from shadowtutor_ros.runtime.link import LocalLink
+from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.sharing import SharedInference
 from shadowtutor_ros.wire.seal import UNKEYED
 
 pytestmark = pytest.mark.ros
@@ -32,18 +39,22 @@ NAMES = ('/helper_a', '/helper_b', '/helper_c')
 
 
 class Lab:
-    """A robot that shares, and helper nodes beside it."""
+    """Helper nodes, and a robot that shares in this process."""
 
     def __init__(self, stack: ExitStack, logs: Path, context: Context, info: StudentInfo) -> None:
         self.stack = stack
         self.logs = logs
         self.robot = SharingRobot(info)
-        node = rclpy.create_node('student', context=context)
+        self._context = context
+
+    def share(self, sharing: Sharing | None = None) -> None:
+        """Offer the frames of the robot, or those of something else that deals them."""
+        node = rclpy.create_node('student', context=self._context)
         channel = ChannelNode(node)
-        self.helpers = Helpers(node, channel.node, 17, self.robot,
-                               lambda: FramePacking('png', 80), UNKEYED)
-        for close in (node.destroy_node, channel.close, self.helpers.close):
-            stack.callback(close)
+        helpers = Helpers(node, channel.node, 17, sharing or self.robot,
+                          lambda: FramePacking('png', 80), UNKEYED)
+        for close in (node.destroy_node, channel.close, helpers.close):
+            self.stack.callback(close)
 
     def helper(self, name: str, **parameters: object) -> NodeProcess:
         return self.stack.enter_context(NodeProcess(
@@ -64,6 +75,7 @@ def test_three_helpers_make_the_masks_of_one_through_changing_weights(
     lab: Lab, scene: Scene,
 ) -> None:
     """300 frames, two at each helper at a time, new weights every ten; one helper is killed."""
+    lab.share()
     processes = {name: lab.helper(name) for name in NAMES}
     lab.wait_for(*NAMES)
     expected: dict[int, Mask] = {}
@@ -108,7 +120,52 @@ def test_three_helpers_make_the_masks_of_one_through_changing_weights(
     assert time.monotonic() - began < 20.0
 
 
+@pytest.mark.parametrize(('share', 'precision', 'count'), [
+    ('frames', torch.float32, 300), ('pipeline', torch.bfloat16, 80),
+    ('auto', torch.bfloat16, 80)])
+def test_a_loop_with_three_helpers_does_what_it_does_alone(
+    lab: Lab, scene: Scene, classes: ClassSet, info: StudentInfo, share: str,
+    precision: torch.dtype, count: int,
+) -> None:
+    """With the lessons of a real tutor every mask is the one of the robot alone."""
+    tutors = [make_tutor(scene, classes, info) for _ in range(2)]
+    alone, shared = (make_loop(tutor, LocalLink(tutor)) for tutor in tutors)
+    for loop in alone, shared:
+        loop.student.precision = precision
+    sharing = SharedInference(
+        KeptStudent(shared.student, shared.session_id, shared.version), share)
+    lab.stack.callback(sharing.close)
+    shared._inference = sharing
+    lab.share(sharing)
+    for name in NAMES:
+        lab.helper(name)
+
+    def measured() -> bool:
+        sharing.wait()
+        sharing.submit(scene.frames[0]).result(TIMEOUT)
+        shares = sharing.shares()[1]
+        return len(shares) == 4 and all(each.pace is not None for each in shares[1:])
+
+    wait_until(measured, TIMEOUT)
+    before = {each.device: each.frames for each in sharing.shares()[1]}
+    masks = []
+    for index in range(count):
+        frame, stamp = scene.frames[index % 40], scene.stamp(index % 40)
+        shared.wait()
+        masks.append(shared.submit(frame, stamp))
+        shared.settle()
+    for index, mask in enumerate(masks):
+        expected = alone.segment(scene.frames[index % 40], scene.stamp(index % 40))
+        alone.settle()
+        assert np.array_equal(mask.result(TIMEOUT), expected), index
+    assert alone.counters.updates_applied == shared.counters.updates_applied > count / 10
+    assert alone.version == shared.version
+    worked = {each.device: each.frames - before[each.device] for each in sharing.shares()[1]}
+    assert sum(worked[name] for name in NAMES) > count / 20, worked
+
+
 def test_a_helper_says_how_it_is(lab: Lab, context: Context, scene: Scene) -> None:
+    lab.share()
     node = rclpy.create_node('monitor', context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
@@ -141,6 +198,7 @@ def test_a_helper_says_how_it_is(lab: Lab, context: Context, scene: Scene) -> No
 
 
 def test_a_helper_ends_well_whatever_it_does(lab: Lab, scene: Scene) -> None:
+    lab.share()
     helper = lab.helper('/helper')
     lab.wait_for('/helper')
     for frame in scene.frames[:2]:
