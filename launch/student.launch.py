@@ -11,8 +11,9 @@ from shadowtutor_ros.launching import image_remappings, make_managed_node, stude
 
 def student(context: LaunchContext) -> list[Node]:
     """Return the node."""
-    return [make_managed_node(context, 'student', {'tutor': str, 'goal_timeout': float, 'share': str},
-                              remappings=image_remappings())]
+    return [make_managed_node(
+        context, 'student', {'tutor': str, 'goal_timeout': float, 'share': str},
+        remappings=image_remappings())]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -24,8 +24,9 @@ from scene import Scene
 from shadowtutor_ros.harness.processes import NodeProcess
 from shadowtutor_ros.share import config_folder
 
-ROLES = ('robot', 'tutor', 'dashboard', 'onlooker', 'operator')
-NODES = {'robot': ('student', 'student_channel'), 'tutor': ('tutor', 'tutor_channel'),
+ROLES = ('robot', 'helper', 'tutor', 'dashboard', 'onlooker', 'operator')
+NODES = {'robot': ('student', 'student_channel'), 'helper': ('helper', 'helper_channel'),
+         'tutor': ('tutor', 'tutor_channel'),
          'dashboard': ('dashboard',)}
 # Of the other image transport, of use_sim_time, and of vision_msgs, which need not be installed.
 NOT_HERE = {('subscribe', '/camera/image_raw/compressed'), ('subscribe', '/clock'),
@@ -106,7 +107,9 @@ def test_the_policies_are_exactly_what_the_nodes_have(
 
     with ExitStack() as stack:
         for module, parameters, remappings in (
-                ('student_node', {'threads': 1}, {'image': '/camera/image_raw'}),
+                ('student_node', {'threads': 1, 'share': 'frames'},
+                 {'image': '/camera/image_raw'}),
+                ('helper_node', {'threads': 1}, {}),
                 ('dashboard_node', {'port': 0}, {})):
             stack.enter_context(NodeProcess(
                 module, parameters, tmp_path / f'{module}.log', remappings))

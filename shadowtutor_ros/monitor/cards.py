@@ -27,6 +27,7 @@ from shadowtutor_ros.monitor.words import (
     stride,
     student_state,
     tutor_state,
+    who_does_how_much,
     who_is_where,
 )
 
@@ -150,6 +151,7 @@ class StudentCard:
                 self._legend.visible = False
                 self._caption = ui.label().classes('soft')
             self._figures = _Figures()
+            self._shares = ui.label().classes('soft small')
             self._chart = ui.echart(miou_chart(()), renderer='svg').classes('chart')
             self._chart.props['aria-label'] = 'mIoU before and after each lesson'
             self._chart.visible = False
@@ -171,6 +173,8 @@ class StudentCard:
             'key frames': str(status.key_frames), 'failures': str(status.failures),
             'version': str(status.version), 'handovers': str(status.handovers)})
         self._figures.colour('stale', staleness(status))
+        self._shares.text = plain(who_does_how_much(status))
+        self._shares.visible = bool(self._shares.text)
         self._caption.text = _words(student.last)
         self._detail.show(status.detail, shown.problem)
         if student.history != self._history:

@@ -22,6 +22,7 @@ from shadowtutor_ros.monitor.words import (
     stride,
     student_state,
     tutor_state,
+    who_does_how_much,
     workers,
 )
 
@@ -94,6 +95,10 @@ class FleetTables:
             parts.append(_table(_STUDENTS, view.students, student_state, width))
         if view.tutors:
             parts += ['', _table(_TUTORS, view.tutors, tutor_state, width)]
+        shares = [(plain(s.stream_id), plain(text)) for s in view.students
+                  if (text := who_does_how_much(s.status))]
+        if shares:
+            parts += ['', *(Text(f'{name} shares: {text}') for name, text in shares)]
         details = [(name, plain(text)) for name, text in (
             *((s.stream_id, s.status.detail) for s in view.students),
             *((t.node, t.status.detail) for t in view.tutors)) if text]

@@ -20,6 +20,7 @@ RUNNING = 1
 INACTIVE = 2
 LINK_BUSY = 1
 LINK_FAILED = 2
+WORKS = 'works'  # a DeviceShare's state that goes without saying
 
 
 class Level(Enum):
@@ -95,6 +96,17 @@ def who_is_where(status: Any) -> str:
         + (', '.join(stream.stream_id for stream in status.streams
                      if stream.worker == worker.name) or 'no streams')
         for worker in status.workers)
+
+
+def who_does_how_much(status: Any) -> str:
+    """Return how a student shares its frames, and each device's part; nothing if it does not."""
+    if not status.devices:
+        return ''
+    frames = sum(device.frames for device in status.devices) or 1
+    parts = (f'{device.name} {100 * device.frames / frames:.0f} % '
+             f'({number(device.service_ms)} ms + {number(device.link_ms)} ms)'
+             + ('' if device.state == WORKS else f' {device.state}') for device in status.devices)
+    return f'{status.share}; ' + ', '.join(parts)
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -9,7 +9,7 @@ import math
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from shadowtutor_msgs.msg import StudentStatus, TutorStatus
 
-from shadowtutor_ros.monitor.words import limits
+from shadowtutor_ros.monitor.words import limits, who_does_how_much
 from shadowtutor_ros.runtime.helper import Helper
 
 OK, WARN, ERROR, STALE = (
@@ -81,7 +81,8 @@ class StudentDiagnostics:
             "tutor's queue, ms": f'{status.queue_ms:.0f}',
             'kbit/s up': f'{8e-3 * rate("bytes_up"):.1f}',
             'kbit/s down': f'{8e-3 * rate("bytes_down"):.1f}',
-            'key frames failed': status.failures})
+            'key frames failed': status.failures,
+            'shared with helpers': who_does_how_much(status) or status.share})
 
     def _judge(
         self, status: StudentStatus, last: StudentStatus, fps: float,

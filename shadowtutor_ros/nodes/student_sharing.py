@@ -10,6 +10,7 @@ from typing import Any
 from rclpy.node import Node
 from shadowtutor_msgs.msg import DeviceShare, StudentStatus
 
+from shadowtutor_ros.monitor.words import WORKS
 from shadowtutor_ros.nodes.link.helpers import Helpers, MOST_HELPERS, Standing
 from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.robot_state import KeptStudent
@@ -65,7 +66,7 @@ class StudentSharing:
 
 def _device(name: str, share: Share, standing: Standing | None) -> DeviceShare:
     pace = share.pace
-    state = 'works' if pace is not None else 'is measured'
+    state = WORKS if pace is not None else 'is measured'
     status = standing.status if standing is not None else None
     return DeviceShare(
         name=name, state=state if share.answers or share.device == OWN else 'does not answer',

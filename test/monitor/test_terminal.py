@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from robots import status
-from shadowtutor_msgs.msg import StreamStatus, TutorStatus
+from shadowtutor_msgs.msg import DeviceShare, StreamStatus, TutorStatus
 
 from shadowtutor_ros.monitor.fleet import Fleet
 from shadowtutor_ros.monitor.terminal import FleetTables
@@ -57,6 +57,15 @@ def test_a_narrow_terminal_shows_what_matters_in_one_line_each() -> None:
 def test_what_failed_is_said_below() -> None:
     assert printed(fleet_of('robot1', detail='no sign of\nthe tutor'))[-1] == (
         'robot1: no sign of the tutor')
+
+
+def test_who_shares_frames_is_said_below_the_tables() -> None:
+    devices = [DeviceShare(name='/student', state='works', frames=30, service_ms=40.0),
+               DeviceShare(name='/helper', state='does\nnot answer', frames=10, service_ms=35.4,
+                           link_ms=8.0)]
+    assert printed(fleet_of('robot1', share='frames', devices=devices))[-1] == (
+        'robot1 shares: frames; /student 75 % (40 ms + 0 ms), '
+        '/helper 25 % (35 ms + 8 ms) does not answer')
 
 
 def test_names_are_neither_markup_nor_terminal_codes() -> None:

@@ -40,7 +40,8 @@ def _second(before: StudentStatus, after: StudentStatus) -> tuple[bytes, str, di
 def test_rates_are_those_since_the_last_report() -> None:
     level, message, values = _second(_status(), _status(
         frames_processed=150, frames_dropped=4, bytes_up=26_000, bytes_down=50_000,
-        tutor_stride_floor=40))
+        tutor_stride_floor=40, share='off'))
+    assert values['shared with helpers'] == 'off'
     assert (level, message) == (OK, 'segments')
     assert values['frames per second'] == '25.0'
     assert values['dropped per second'] == '2.0'
