@@ -31,8 +31,8 @@ STUDENT_PARAMETERS = (
               'on a CPU bf16 if it has instructions for that, else fp32.', choices=PRECISIONS),
     Parameter('threads', 0, 'torch CPU threads; 0: as many as cpus has; without cpus one fewer '
               'than there are CPUs.', 0, 256),
-    Parameter('cpus', '', 'CPUs for the thread that segments and its helpers, like 0,2-4; empty: '
-              'any.'),
+    Parameter('cpus', '', 'CPUs for the thread that segments and those it starts, like 0,2-4; '
+              'empty: any.'),
     Parameter('nice', 0, 'Priority of the thread that segments; below 0 needs the right to it.',
               -20, 19),
     Parameter('image_transport', 'raw', 'Subscribe to image (sensor_msgs/Image) or to '

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from shadowtutor_ros.nodes.diagnostics import DiagnosticLimits
+from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.student import KeyFrameSettings
 from shadowtutor_ros.schedule.link_policy import LinkLimits
 from shadowtutor_ros.schedule.scheduler import LIVE, ScheduleSettings
@@ -20,6 +21,11 @@ def settings_of(
     key_frames = KeyFrameSettings(p['key_frame_format'], p['key_frame_quality'])
     limits = LinkLimits(p['goal_timeout'], key_frames.quality, p['min_stride'], p['max_stride'])
     return schedule, key_frames, limits if p['adaptive'] and p['policy'] == LIVE else None
+
+
+def packing_of(p: dict[str, Any]) -> FramePacking:
+    """Return what the frames for one helper are packed by."""
+    return FramePacking(p['share_format'], p['share_quality'])
 
 
 def limits_of(p: dict[str, Any]) -> DiagnosticLimits:

@@ -12,7 +12,7 @@ from shadowtutor_msgs.msg import DeviceShare, StudentStatus
 
 from shadowtutor_ros.monitor.words import WORKS
 from shadowtutor_ros.nodes.link.helpers import Helpers, MOST_HELPERS, Standing
-from shadowtutor_ros.runtime.frame_packing import FramePacking
+from shadowtutor_ros.nodes.student_settings import packing_of
 from shadowtutor_ros.runtime.robot_state import KeptStudent
 from shadowtutor_ros.runtime.sharing import SharedInference
 from shadowtutor_ros.schedule.dealer import ALONE, OWN, Share
@@ -36,8 +36,7 @@ class StudentSharing:
         self._name = node.get_fully_qualified_name()
         self.inference = SharedInference(student, p['share'])
         self._helpers = Helpers(
-            node, channels, robot, self.inference,
-            partial(FramePacking, p['share_format'], p['share_quality']), seal)
+            node, channels, robot, self.inference, partial(packing_of, p), seal)
 
     def close(self) -> None:
         """Let all helpers go; frames that are under way are lost."""
