@@ -46,7 +46,8 @@ class Done:
     What became of a job: its HxW ``mask``, or None and why in ``error``.
 
     ``service_seconds`` went by at the device from taking up the job to its encoded mask,
-    ``on_the_way_seconds`` is all other time from ``work`` to this answer.
+    ``on_the_way_seconds`` is all other time from ``work`` to this answer, but for what it waited
+    there for jobs before it.
     """
 
     number: int

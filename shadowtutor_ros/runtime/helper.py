@@ -61,10 +61,11 @@ class Helper:
         self.session_id = self.version = 0
         self.needs = why
 
-    def handle(self, payload: bytes) -> bytes | None:
+    def handle(self, payload: bytes, waited: float = 0.0) -> bytes | None:
         """
         Do what a payload asks for and return the answer; None where there is none to give.
 
+        It has ``waited`` here for so many seconds, for others that were before it.
         A student or an update that cannot be taken leaves it without weights, and the answer says
         so. Whatever goes wrong with a frame is that frame's answer, but a device that is broken
         for good raises.
@@ -73,7 +74,7 @@ class Helper:
         try:
             order = decode_order(payload)
             if isinstance(order, FrameOrder | FeaturesOrder):
-                return self._work(order, started)
+                return self._work(order, started, waited)
             self._learn(order)
             return None
         except Exception as error:  # whoever sends it may send anything
@@ -103,9 +104,12 @@ class Helper:
         student.load(unpack_student(order.weights, shapes_of(student.weights(FULL))))
         return student
 
-    def _work(self, order: FrameOrder | FeaturesOrder, started: float) -> bytes:
+    def _work(
+        self, order: FrameOrder | FeaturesOrder, started: float, waited: float,
+    ) -> bytes:
         try:
-            answer = encode_done(order.number, self._mask(order), time.perf_counter() - started)
+            mask = self._mask(order)
+            answer = encode_done(order.number, mask, time.perf_counter() - started, waited)
         except Exception as error:
             if is_broken(error):
                 raise

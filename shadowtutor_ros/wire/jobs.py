@@ -34,7 +34,7 @@ _STUDENT_HEAD = struct.Struct('<BQI8sI')  # session, version, precision, bytes o
 _JOB_HEAD = struct.Struct('<BQQI')  # number, session, version
 _FRAME_HEAD = struct.Struct('<64s')  # format
 _FEATURES_HEAD = struct.Struct('<II8s')  # height and width of the frame, type
-_ANSWER_HEAD = struct.Struct('<BQf')  # number, seconds
+_ANSWER_HEAD = struct.Struct('<BQff')  # number, seconds of work, seconds of waiting before
 _MAX_TEXT = 300  # bytes
 _HALVES = {'fp16': torch.float16, 'bf16': torch.bfloat16}
 
@@ -86,6 +86,8 @@ class Answer:
     """
     What a helper says of an order: its mask, or why there is none.
 
+    ``service_seconds`` are from taking it up to the encoded mask, ``waited_seconds`` from its
+    arrival to its being taken up.
     ``needs_student``: it has lost its weights, or cannot take these, and does nothing any more.
     """
 
@@ -93,6 +95,7 @@ class Answer:
     mask: Mask | None
     error: str = ''
     service_seconds: float = math.nan
+    waited_seconds: float = 0.0
     needs_student: bool = False
 
 
@@ -164,30 +167,31 @@ def decode_order(data: bytes) -> Order:
                  f'got {data[:1].hex() or "nothing"}')
 
 
-def encode_done(number: int, mask: Mask, seconds: float) -> bytes:
-    """Return the payload of HxW uint8 class ids that took ``seconds``."""
-    return _ANSWER_HEAD.pack(_DONE, number, seconds) + encode_runs(mask)
+def encode_done(number: int, mask: Mask, seconds: float, waited: float = 0.0) -> bytes:
+    """Return the payload of HxW uint8 class ids that took ``seconds``, after others had ended."""
+    return _ANSWER_HEAD.pack(_DONE, number, seconds, waited) + encode_runs(mask)
 
 
 def encode_undone(number: int, reason: str) -> bytes:
     """Return the payload that says why there is no mask."""
-    return _ANSWER_HEAD.pack(_UNDONE, number, 0.0) + _short(reason)
+    return _ANSWER_HEAD.pack(_UNDONE, number, 0.0, 0.0) + _short(reason)
 
 
 def encode_need(reason: str) -> bytes:
     """Return the payload of a helper that has no weights, and why."""
-    return _ANSWER_HEAD.pack(_NEEDS_STUDENT, 0, 0.0) + _short(reason)
+    return _ANSWER_HEAD.pack(_NEEDS_STUDENT, 0, 0.0, 0.0) + _short(reason)
 
 
 def decode_answer(data: bytes, max_pixels: int = MAX_PIXELS) -> Answer:
     """Return what a helper has sent; raise BadJob, also for a mask of more than ``max_pixels``."""
-    kind, number, seconds = _unpacked(_ANSWER_HEAD, data)
+    kind, number, seconds, waited = _unpacked(_ANSWER_HEAD, data)
     rest = data[_ANSWER_HEAD.size:]
     if kind == _DONE:
-        if not 0.0 <= seconds < math.inf:
-            raise BadJob(f'expected a time of 0 or more seconds, got {seconds}')
+        for time in seconds, waited:
+            if not 0.0 <= time < math.inf:
+                raise BadJob(f'expected a time of 0 or more seconds, got {time}')
         try:
-            return Answer(number, decode_runs(rest, max_pixels), '', seconds)
+            return Answer(number, decode_runs(rest, max_pixels), '', seconds, waited)
         except BadImage as error:
             raise BadJob(f'mask {number}: {error}') from error
     if kind not in (_UNDONE, _NEEDS_STUDENT) or len(rest) > _MAX_TEXT:

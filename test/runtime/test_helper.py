@@ -59,7 +59,7 @@ class Robot:
 
     def ask(self, encoded: EncodedFrame, version: int | None = None) -> Answer:
         answer = self.helper.handle(encode_job(
-            7, (SESSION, self.version if version is None else version), encoded))
+            7, (SESSION, self.version if version is None else version), encoded), 0.5)
         assert answer is not None
         return decode_answer(answer)
 
@@ -82,6 +82,7 @@ def test_masks_are_the_robots_own_through_all_updates(
         assert answer.mask is not None
         assert np.array_equal(answer.mask, robot.student.segment(frame))
         assert answer.service_seconds > 0
+        assert answer.waited_seconds == 0.5
         masks.add(answer.mask.tobytes())
         assert robot.learn(robot.update(encoding)) is None
     assert robot.helper.version == robot.version == VERSION + 8

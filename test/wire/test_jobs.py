@@ -95,11 +95,12 @@ def test_every_size_has_the_shapes_that_are_expected(size: tuple[int, int]) -> N
 
 def test_answers() -> None:
     mask = np.random.default_rng(1).integers(0, 3, SIZE, np.uint8)
-    done = decode_answer(encode_done(7, mask, 0.25))
+    done = decode_answer(encode_done(7, mask, 0.25, 0.5))
     assert done.mask is not None
     assert np.array_equal(done.mask, mask)
-    assert (done.number, done.error, done.service_seconds, done.needs_student) == (
-        7, '', 0.25, False)
+    assert (done.number, done.error, done.service_seconds, done.waited_seconds) == (
+        7, '', 0.25, 0.5)
+    assert not done.needs_student
     undone = decode_answer(encode_undone(8, 'Grund: zu groß ' * 40))
     assert (undone.number, undone.mask, undone.needs_student) == (8, None, False)
     assert undone.error.startswith('Grund: zu groß ')
@@ -130,6 +131,7 @@ def test_a_helper_refuses_what_is_no_order(data: bytes, said: str) -> None:
 @pytest.mark.parametrize(('data', 'said'), [
     (b'\x00', 'expected 13 bytes or more, got 1'),
     (encode_done(1, np.zeros((4, 4), np.uint8), float('nan')), '0 or more seconds, got nan'),
+    (encode_done(1, np.zeros((4, 4), np.uint8), 0.0, -1.0), '0 or more seconds, got -1'),
     (encode_done(1, np.zeros((4, 4), np.uint8), 0.0)[:-1], 'mask 1: run lengths'),
     (encode_done(1, np.zeros((40, 40), np.uint8), 0.0), 'expected 1 to 1000 pixels'),
     (encode_undone(1, '') + b'x' * 301, 'kind 1 with 301 bytes'),

@@ -7,7 +7,7 @@ from collections import deque
 import secrets
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -30,6 +30,12 @@ _PERIOD = 0.5  # seconds between statuses
 _INBOX = 64, 2 * MAX_ORDER  # payloads that wait, and their bytes
 _PAUSE = 10.0  # seconds before it joins again where it could not do a single frame
 _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
+
+class _Arrived(NamedTuple):
+    stream: PayloadStream
+    payload: bytes
+    at: float  # time.perf_counter()
 
 
 class Helping:
@@ -57,7 +63,7 @@ class Helping:
         self._not_before = 0.0  # time.monotonic()
         self._done_before = 0  # frames, when it joined
         self._stream: PayloadStream | None = None
-        self._inbox: deque[tuple[PayloadStream, bytes]] = deque()
+        self._inbox: deque[_Arrived] = deque()
         self._changed = threading.Condition(threading.RLock())
         self._closed = False
         statuses = f'{self.robot_name}/{STATUSES}'
@@ -79,11 +85,11 @@ class Helping:
         """Do what comes until ``close``; raise what a device raises that is broken for good."""
         last: PayloadStream | None = None
         while (order := self._take()) is not None:
-            stream, payload = order
+            stream, payload, at = order
             if stream is not last:
                 self._helper.forget('no student yet')
                 last = stream
-            answer = self._helper.handle(payload)
+            answer = self._helper.handle(payload, time.perf_counter() - at)
             if answer is not None:
                 stream.send(answer)
             if self._helper.needs:
@@ -102,7 +108,7 @@ class Helping:
         self._node.destroy_subscription(self._offers)
         self._node.destroy_publisher(self._statuses)
 
-    def _take(self) -> tuple[PayloadStream, bytes] | None:
+    def _take(self) -> _Arrived | None:
         with self._changed:
             self._changed.wait_for(lambda: self._inbox or self._closed)
             if self._closed:
@@ -113,8 +119,8 @@ class Helping:
         with self._changed:
             if stream is not self._stream:
                 return
-            self._inbox.append((stream, payload))
-            count, size = len(self._inbox), sum(len(data) for _, data in self._inbox)
+            self._inbox.append(_Arrived(stream, payload, time.perf_counter()))
+            count, size = len(self._inbox), sum(len(each.payload) for each in self._inbox)
             if count > _INBOX[0] or size > _INBOX[1]:
                 self._join_anew(f'was sent {count} payloads of {size} bytes at once', _PAUSE)
             self._changed.notify()

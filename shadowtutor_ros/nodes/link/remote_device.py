@@ -98,7 +98,7 @@ class RemoteDevice:
             try:
                 payload = make()
             except WireError as error:
-                self._answer(number, None, f'{type(error).__name__}: {error}', 0.0)
+                self._answer(number, None, f'{type(error).__name__}: {error}')
                 continue
             self._stream.send(payload)
 
@@ -121,9 +121,13 @@ class RemoteDevice:
         if answer.needs_student:
             self._on_lost(f'has no weights: {answer.error}')
             return
-        self._answer(answer.number, answer.mask, answer.error, answer.service_seconds)
+        self._answer(answer.number, answer.mask, answer.error, answer.service_seconds,
+                     answer.waited_seconds)
 
-    def _answer(self, number: int, mask: Mask | None, error: str, service: float) -> None:
+    def _answer(
+        self, number: int, mask: Mask | None, error: str, service: float = 0.0,
+        waited: float = 0.0,
+    ) -> None:
         if number not in self._given or self._closed:
             return
         given, job = self._given.pop(number)
@@ -131,9 +135,9 @@ class RemoteDevice:
             error = f'expected a mask of {job.size[0]}x{job.size[1]}, got {mask.shape}'
             mask = None
         if mask is None:
-            service = 0.0
+            service = waited = 0.0
         self._on_done(self, Done(number, mask, error, service, max(
-            0.0, time.perf_counter() - given - service)))
+            0.0, time.perf_counter() - given - service - waited)))
 
 
 def _payload_of(update: StudentUpdate) -> bytes:
