@@ -9,6 +9,7 @@ import threading
 import time
 
 _THREADS = Path('/proc/self/task')
+_STARVED, _HOPELESS = 0.5, 0.9  # shares from which on waiting counts, and up to which
 
 
 class CpuWaiting:
@@ -29,6 +30,26 @@ class CpuWaiting:
         most = max((_waited(thread) - before for thread, before in self._before.items()),
                    default=0.0)
         return min(1.0, max(0.0, most / passed)) if passed > 0 else 0.0
+
+
+class Patience:
+    """
+    How much longer than usual others may take: this process's threads wait for a CPU, too.
+
+    It is they since the last two times that it was told to ``begin``.
+    """
+
+    def __init__(self) -> None:
+        self._before, self._waiting = 0.0, CpuWaiting()
+
+    def begin(self) -> None:
+        """Look at the time from now on, and at that since the last call."""
+        self._before, self._waiting = self._waiting.share(), CpuWaiting()
+
+    def factor(self) -> float:
+        """Return 1, or on a machine that is starved 2 to 10."""
+        share = max(self._before, self._waiting.share())
+        return 1.0 if share < _STARVED else 1.0 / (1.0 - min(share, _HOPELESS))
 
 
 def _waited(native_id: int | None) -> float:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from shadowtutor_ros.runtime.waiting import CpuWaiting
+from shadowtutor_ros.runtime.waiting import CpuWaiting, Patience
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='only Linux counts')
 BURN = 'import os; os.sched_setaffinity(0, {%d})\nprint(flush=True)\nwhile True: pass'
@@ -64,3 +64,20 @@ def test_a_thread_that_has_ended_waits_no_more() -> None:
     waiting = CpuWaiting()
     thread.join()
     assert 0.0 <= waiting.share() <= 1.0
+
+
+def test_patience_grows_with_what_this_process_waits_itself(crowded: int) -> None:
+    patience = Patience()
+    assert patience.factor() == 1.0
+    ended = compute(crowded, 'sender')
+    patience.begin()
+    time.sleep(0.9)
+    crowded_factor = patience.factor()
+    patience.begin()  # nothing is known of the time from here on
+    just_after = patience.factor()
+    ended.set()
+    assert crowded_factor >= just_after > 1.9
+    assert crowded_factor < 10.1
+    patience.begin()
+    patience.begin()
+    assert patience.factor() == 1.0

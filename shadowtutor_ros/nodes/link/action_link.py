@@ -20,6 +20,7 @@ from shadowtutor_ros.nodes.link.goal_client import GoalClient
 from shadowtutor_ros.nodes.link.piece_channel import new_transfer, PieceChannel
 from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry, SECOND_ANSWER
 from shadowtutor_ros.runtime.link import LinkFailure, Refusal, Reply
+from shadowtutor_ros.runtime.waiting import Patience
 from shadowtutor_ros.wire.errors import BadUpdate
 from shadowtutor_ros.wire.messages import (
     goal_from_key_frame,
@@ -33,7 +34,8 @@ from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 # Seconds of silence that are enough once the tutor's process seems to have ended: its signs of
 # life come twice a second; since the key frame was sent, for the first of them to come; and from
-# now on, for a process that had no CPU for a moment.
+# now on, for a process that had no CPU for a moment. Each is longer where this process waits for
+# a CPU, too.
 _DOUBT = 0.7
 _FIRST_SIGN = 0.3
 _MOMENT = 0.25
@@ -73,7 +75,9 @@ class ActionLink:
         self.answered_at = math.nan
         self._sequence = 0
         self._deadline = self._sent = self._heard = 0.0  # time.monotonic()
-        self._doubted = False
+        self._patience = Patience()
+        self._patient_until = 0.0  # time.monotonic(); until then it may be this machine
+        self._doubted = False  # and so the key frame may get no answer
         self._reply: Reply | None = None
         self._reply_counts = 0.0  # time.monotonic() from which no second answer will come
         self._goal: Any = None
@@ -93,7 +97,10 @@ class ActionLink:
             self._reply = self._goal = None
             self._hint = ''
             self._sent = time.monotonic()
+            self._patience.begin()
             self._extend()
+            if self.is_patient():
+                self._doubt()
         if not self.ready:
             self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True, True))
             return
@@ -141,17 +148,27 @@ class ActionLink:
     def doubt(self) -> None:
         """Wait for a sign of life only briefly: a tutor's process seems to have ended."""
         with self._answered:
-            enough = max(self._heard + _DOUBT, self._sent + _FIRST_SIGN,
-                         time.monotonic() + _MOMENT)
-            if self._sequence and self._reply is None and enough < self._deadline:
-                self._deadline, self._doubted = enough, True
-                self._answered.notify_all()
+            self._patient_until = time.monotonic() + _MOMENT * (self._patience.factor() - 1)
+            self._doubt()
 
     def trust(self) -> None:
         """Take that the tutor's process lives after all, as if by a sign of life."""
         with self._answered:
+            self._patient_until = 0.0
             if self._doubted:
                 self._extend()
+
+    def meet(self) -> None:
+        """Take that there is another process now: one in doubt did end, and its key frame too."""
+        with self._answered:
+            self._patient_until = 0.0
+            if self._doubted:
+                self._deadline = time.monotonic()
+                self._answered.notify_all()
+
+    def is_patient(self) -> bool:
+        """Say whether a tutor that seems to have ended may do so for this machine's slowness."""
+        return time.monotonic() < self._patient_until
 
     def close(self) -> None:
         """Give up and end the connection to the tutor."""
@@ -165,6 +182,14 @@ class ActionLink:
             self._goal.cancel_goal_async()
         if self._channel is not None:
             self._channel.stop_sending()
+
+    def _doubt(self) -> None:
+        factor = self._patience.factor()
+        enough = max(self._heard + _DOUBT * factor, self._sent + _FIRST_SIGN * factor,
+                     time.monotonic() + _MOMENT * factor)
+        if self._sequence and self._reply is None and enough < self._deadline:
+            self._deadline, self._doubted = enough, True
+            self._answered.notify_all()
 
     def _extend(self) -> None:
         self._deadline = time.monotonic() + self._timeout

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from rclpy.node import Node
@@ -23,16 +24,28 @@ def show_presence(node: Node) -> Publisher:
     return node.create_publisher(Empty, '~/alive', qos.ALIVE)
 
 
+class Change(Enum):
+    """
+    What is seen of a tutor's processes.
+
+    LOST: one renews its lease no more. BACK: that very one does again. NEW: another one came.
+    """
+
+    LOST = 'lost'
+    BACK = 'back'
+    NEW = 'new'
+
+
 class TutorPresence:
     """
     Watches ``<tutor>/alive`` by its liveliness, which a killed process loses within a second.
 
     The graph forgets a process only after the participant's lease, half a minute. ``on_change``
-    is told of every tutor of that name that comes, ``False`` if it went. Where the middleware
-    has no such events a tutor never goes.
+    is told of every tutor of that name. Where the middleware has no such events a tutor never
+    goes.
     """
 
-    def __init__(self, node: Node, tutor: str, on_change: Callable[[bool], None]) -> None:
+    def __init__(self, node: Node, tutor: str, on_change: Callable[[Change], None]) -> None:
         self._node = node
         self._on_change = on_change
         self.gone = False  # there was one, and there is none any more
@@ -52,4 +65,16 @@ class TutorPresence:
 
     def _on_liveliness(self, event: Any) -> None:
         self.gone = event.alive_count == 0
-        self._on_change(event.alive_count_change > 0)
+        for change in _changes(event.alive_count_change, event.not_alive_count_change):
+            self._on_change(change)
+
+
+def _changes(alive: int, lost: int) -> tuple[Change, ...]:
+    """Return what happened when so many more are alive, and so many more known and lost."""
+    if alive == lost == 0 or alive > 0 > lost:
+        return (Change.BACK,)
+    if alive > 0:
+        return (Change.NEW,)
+    if alive < 0:
+        return (Change.LOST,)
+    return (Change.LOST, Change.NEW) if lost > 0 else ()  # or one is forgotten that was lost

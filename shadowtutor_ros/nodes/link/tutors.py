@@ -13,7 +13,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.nodes.link.action_link import ActionLink
 from shadowtutor_ros.nodes.link.piece_channel import MOST_TUTORS, PieceChannel
-from shadowtutor_ros.nodes.link.presence import TutorPresence
+from shadowtutor_ros.nodes.link.presence import Change, TutorPresence
 from shadowtutor_ros.runtime.link import LinkFailure, Refusal, Reply
 from shadowtutor_ros.wire.seal import Seal
 from shadowtutor_ros.wire.update import KeyFrame
@@ -68,9 +68,9 @@ class OneTutor:
         self._presence = TutorPresence(node, name, self._on_presence)
 
     def is_gone(self) -> bool:
-        """Say whether there was one, and is none any more."""
+        """Say whether there was one, and is none any more, as far as this machine can tell."""
         presence = self._presence
-        return presence is not None and presence.gone
+        return presence is not None and presence.gone and not self.link.is_patient()
 
     def close(self) -> None:
         """End all connections."""
@@ -80,11 +80,9 @@ class OneTutor:
         if self.channel is not None:
             self.channel.close()
 
-    def _on_presence(self, came: bool) -> None:
-        if came:
-            self.link.trust()
-        else:
-            self.link.doubt()
+    def _on_presence(self, change: Change) -> None:
+        {Change.LOST: self.link.doubt, Change.BACK: self.link.trust,
+         Change.NEW: self.link.meet}[change]()
         self._on_change()
 
 

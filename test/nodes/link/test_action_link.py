@@ -222,6 +222,39 @@ def test_a_tutor_that_was_only_slow_is_trusted_again(ends: Ends) -> None:
     assert failure(ends.link) == LinkFailure('1: not today')
 
 
+def test_a_tutor_that_another_one_has_replaced_is_not_waited_for(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ends.link._patience, 'factor', lambda: 100.0)
+    ends.tutor.accept.set()
+    ends.link.send(key_frame(1))
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    ends.link.meet()  # nobody was in doubt
+    assert ends.link.receive(wait=False) is None
+    ends.link.doubt()
+    assert ends.link.receive(wait=False) is None
+    ends.link.meet()
+    assert ends.link.receive(wait=False) == LinkFailure(
+        'the tutor at /tutor/distill is gone', True, True)
+
+
+def test_on_a_starved_machine_a_doubt_takes_longer(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also of a key frame that is sent meanwhile."""
+    monkeypatch.setattr(ends.link._patience, 'factor', lambda: 10.0)
+    ends.tutor.accept.set()
+    assert not ends.link.is_patient()
+    ends.link.doubt()
+    assert ends.link.is_patient()
+    ends.link.send(key_frame(1))
+    ends.tutor.done.wait(1.5)  # twice as long as a doubt lasts else
+    assert ends.link.receive(wait=False) is None
+    assert failure(ends.link) == LinkFailure('the tutor at /tutor/distill is gone', True, True)
+    ends.link.trust()
+    assert not ends.link.is_patient()
+
+
 def test_after_a_doubt_that_has_ended_silence_is_silence(ends: Ends) -> None:
     ends.tutor.signs = 5  # half a second
     ends.tutor.accept.set()
