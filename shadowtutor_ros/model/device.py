@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The torch device that a name means on this machine, and whether it is broken."""
 
-import os
-from pathlib import Path
-import re
-
 import torch
 
-_MEMINFO = Path('/proc/meminfo')
+from shadowtutor_ros.model.host_memory import free_host_memory
+
 _BROKEN = getattr(torch, 'AcceleratorError', ())  # torch before 2.8 has no name for it
 
 
@@ -22,13 +19,7 @@ def free_memory(device: torch.device) -> int:
     if device.type == 'cuda':
         free: int = torch.cuda.mem_get_info(device)[0]
         return free
-    try:
-        available = re.search(r'^MemAvailable: *(\d+) kB$', _MEMINFO.read_text(), re.MULTILINE)
-    except OSError:
-        available = None
-    if available is not None:  # with what files take that can be read again
-        return int(available[1]) << 10
-    return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    return free_host_memory()
 
 
 def pick_device(name: str) -> torch.device:

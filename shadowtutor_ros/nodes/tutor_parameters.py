@@ -71,7 +71,7 @@ TUTOR_PARAMETERS = (
     Parameter('intra_period', _WEIGHTS.intra_period, 'With differences: every so many '
               'updates all weights are sent; 0: only when needed.', 0, 1_000_000),
     Parameter('max_streams', 0, "Robots' streams at most; 0: as many as fit half of the device's "
-              f'free memory, {MAX_STREAMS} at most.', 0, MAX_STREAMS),
+              f"and the host's free memory, {MAX_STREAMS} at most.", 0, MAX_STREAMS),
     Parameter('lessons_at_once', 0, 'Robots taught at the same time; 0: 4 on a GPU, on a CPU one '
               'for each of its threads, 8 at most.', 0, 64),
     Parameter('lesson_seconds', LESSON_SECONDS, 'Seconds after which a lesson begins no further '

@@ -86,12 +86,19 @@ def stream_bytes(state: TrainingState) -> int:
     """
     Return the most bytes that the students of a stream take on the device of a ``state`` like its.
 
-    On a CPU that is also where the versions lie that its robot may run. The key frames that it
-    remembers, in the host's memory, are not counted: few streams have as many as they may.
+    On a CPU that is also where the versions lie that its robot may run.
     """
-    weights = state.weights(FULL).values()
-    versions = sum(t.nbytes for t in weights if t.device.type == 'cpu') * _VERSIONS
-    return state.nbytes + versions
+    return state.nbytes + (_version_bytes(state) if state.back.weights.device.type == 'cpu' else 0)
+
+
+def host_bytes(state: TrainingState, replay: int) -> int:
+    """Return the most bytes that a stream takes beside that of the host's memory, wherever."""
+    versions = 0 if state.back.weights.device.type == 'cpu' else _version_bytes(state)
+    return versions + (_REMEMBERED if replay else 0)
+
+
+def _version_bytes(state: TrainingState) -> int:
+    return sum(tensor.nbytes for tensor in state.weights(FULL).values()) * _VERSIONS
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from shadowtutor_ros.runtime.onlookers import Onlookers
 from shadowtutor_ros.runtime.pipeline import Pipeline, Stages
 from shadowtutor_ros.runtime.report import StreamReport, TutorReport
 from shadowtutor_ros.runtime.session import Running
-from shadowtutor_ros.runtime.stream import FirstStudent, Stream, stream_bytes
+from shadowtutor_ros.runtime.stream import FirstStudent, host_bytes, Stream, stream_bytes
 from shadowtutor_ros.runtime.stream_store import StreamStore
 from shadowtutor_ros.schedule.load import Load, Wish
 from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Refused, Superseded, Turns
@@ -52,10 +52,10 @@ class TutorSettings:
 
     A key frame of more than ``max_pixels`` is refused before it is decoded. Lessons are taught
     to ``lessons_at_once`` robots at the same time; 0: as many as suit the device. There are
-    places for ``max_streams``; 0: as many as fit half of the device's free memory, MAX_STREAMS
-    at most. What the streams learn is kept in ``state_folder``; None: as long as the tutor. They
-    share a ``library`` of so many students of the past at most; 0: none. No lesson begins a step
-    after ``lesson_seconds``.
+    places for ``max_streams``; 0: as many as fit half of the device's and the host's free memory,
+    with all the key frames that a stream may remember, MAX_STREAMS at most. What the streams
+    learn is kept in ``state_folder``; None: as long as the tutor. They share a ``library`` of so
+    many students of the past at most; 0: none. No lesson begins a step after ``lesson_seconds``.
     """
 
     distill: DistillSettings = field(default_factory=DistillSettings)
@@ -93,7 +93,9 @@ class Tutor:
         self._trainers = [Trainer(self._first.student.clone(), settings.distill)
                           for _ in range(settings.lessons_at_once or _desks_of(device))]
         self.bytes_per_stream = stream_bytes(self._trainers[0].state)
-        self.max_streams = settings.max_streams or _places(self.bytes_per_stream, device)
+        self.max_streams = settings.max_streams or _places(
+            self.bytes_per_stream,
+            host_bytes(self._trainers[0].state, settings.distill.replay), device)
         self._turns: Turns[Job] = Turns(self.max_streams, settings.idle_timeout)
         self._load = Load(len(self._trainers))
         self._lock = threading.Lock()  # of turns, streams and load; never held for long
@@ -339,9 +341,14 @@ class Tutor:
             _LOG.warning('state of %r not kept: %s', stream.stream_id, error)
 
 
-def _places(bytes_per_stream: int, device: torch.device) -> int:
-    """Return how many streams fit a device."""
-    return max(1, min(MAX_STREAMS, free_memory(device) // 2 // bytes_per_stream))
+def _places(on_device: int, on_host: int, device: torch.device) -> int:
+    """Return how many streams fit a device and the host, each of which takes so many bytes."""
+    if device.type == 'cpu':
+        fit = free_memory(device) // 2 // (on_device + on_host)
+    else:
+        fit = min(free_memory(device) // 2 // on_device,
+                  free_memory(torch.device('cpu')) // 2 // max(1, on_host))
+    return max(1, min(MAX_STREAMS, fit))
 
 
 def _desks_of(device: torch.device) -> int:

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from pathlib import Path
-
 import pytest
 import torch
 
-from shadowtutor_ros.model.device import free_memory, is_broken, pick_device
+from shadowtutor_ros.model.device import is_broken, pick_device
 
 
 def test_auto_is_what_the_machine_has() -> None:
@@ -32,15 +30,3 @@ def test_a_device_that_is_broken_is_told_from_what_one_picture_did(
     error: Exception, broken: bool,
 ) -> None:
     assert is_broken(error) == broken
-
-
-def test_the_hosts_free_memory_is_what_it_can_give_and_not_what_lies_idle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Linux fills its memory with files that it lets go of when somebody wants it."""
-    meminfo = tmp_path / 'meminfo'
-    meminfo.write_text('MemTotal:  8000000 kB\nMemFree:  200000 kB\nMemAvailable:  6000000 kB\n')
-    monkeypatch.setattr('shadowtutor_ros.model.device._MEMINFO', meminfo, raising=False)
-    assert free_memory(torch.device('cpu')) == 6_000_000 * 1024
-    meminfo.unlink()  # on other systems
-    assert free_memory(torch.device('cpu')) > 0

@@ -185,11 +185,13 @@ def test_there_are_as_many_places_as_fit_the_device(
     student = Student.random(info, 0)
     size = stream_bytes(TrainingState(student.network, student.device))
     assert size == 6 * sum(t.nbytes for t in student.weights(FULL).values()) + 2 * 8
-    for free, places in ((10 * size, 5), (0, 1), (1 << 40, 256)):
-        monkeypatch.setattr('shadowtutor_ros.runtime.tutor.free_memory',
-                            lambda device, free=free: free)
-        tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(DISTILL))
-        assert (tutor.max_streams, tutor.bytes_per_stream) == (places, size)
+    remembering = replace(DISTILL, replay=1)
+    for settings, one in ((DISTILL, size), (remembering, size + (64 << 20))):
+        for free, places in ((10 * one, 5), (0, 1), (1 << 40, 256)):
+            monkeypatch.setattr('shadowtutor_ros.runtime.tutor.free_memory',
+                                lambda device, free=free: free)
+            tutor = Tutor(teacher, Student.random(info, 0), TutorSettings(settings))
+            assert (tutor.max_streams, tutor.bytes_per_stream) == (places, size)
 
 
 def test_robots_that_want_more_than_there_is_are_told_how_often_they_may_ask(
