@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from shadowtutor_ros.assets import weights_at_hand
@@ -10,14 +11,14 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.first_student import first_student
 from shadowtutor_ros.nodes.common_parameters import path_named
-from shadowtutor_ros.nodes.toolkit.parameters import ParameterError
 from shadowtutor_ros.nodes.tutor_parameters import LOCAL_WORKERS
 from shadowtutor_ros.runtime.pool import Pool, PoolSettings
 from shadowtutor_ros.runtime.ray_workers import RayWorkers
 from shadowtutor_ros.runtime.recipe import TeacherRecipe, TutorRecipe
+from shadowtutor_ros.runtime.stream_states import FolderStates, StreamStates
 from shadowtutor_ros.runtime.teaching import Teaching
 from shadowtutor_ros.runtime.tutor import TutorSettings
-from shadowtutor_ros.runtime.worker import LocalWorker
+from shadowtutor_ros.runtime.worker import LocalWorker, WorkingTutor
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.wire.encoder import WeightSettings
 
@@ -48,14 +49,22 @@ def make_teaching(recipe: TutorRecipe, p: dict[str, Any]) -> Teaching:
     """
     Return who teaches by the recipe: a tutor in this process, or a pool of workers.
 
-    Raise ParameterError, RayUnusable, or what a tutor's or worker's start raises.
+    Raise RayUnusable, UnusableStateFolder, or what a tutor's or worker's start raises.
     """
     if p['workers'] == LOCAL_WORKERS:
         return recipe.make()
-    if p['state_folder']:
-        raise ParameterError('state_folder: expected none with workers ray, whose streams go '
-                             f"from process to process; got {p['state_folder']!r}")
+    states: StreamStates | None = None
+    if recipe.settings.state_folder is not None:
+        states = FolderStates(recipe.settings.state_folder, recipe.layout_hash)
+        recipe = replace(recipe, settings=replace(recipe.settings, state_folder=None))
+    try:
+        workers = RayWorkers(p['ray_address'], recipe, states is not None)
+    except BaseException:
+        if states is not None:
+            states.close()
+        raise
     return Pool(
-        RayWorkers(p['ray_address'], recipe), recipe.info, recipe.teacher.name,
+        workers, recipe.info, recipe.teacher.name,
         PoolSettings(p['min_workers'], p['max_workers']), p['max_streams'], p['idle_timeout'],
-        (lambda name: LocalWorker(name, recipe.make())) if p['stand_in'] else None)
+        (lambda name: LocalWorker(name, WorkingTutor(recipe, states is not None)))
+        if p['stand_in'] else None, states)

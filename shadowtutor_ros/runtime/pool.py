@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 import logging
 import threading
@@ -13,10 +13,15 @@ import time
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.student import StudentInfo
+from shadowtutor_ros.runtime.harvest import Harvest
 from shadowtutor_ros.runtime.job import OnLesson, OnProgress
 from shadowtutor_ros.runtime.report import TutorReport, WorkerReport
+from shadowtutor_ros.runtime.seat import Errand, Seat
+from shadowtutor_ros.runtime.stream_states import StreamStates
 from shadowtutor_ros.runtime.tutor import MAX_STREAMS
 from shadowtutor_ros.runtime.worker import Worker, WorkerLost, Workers
+from shadowtutor_ros.schedule.load import Wish
+from shadowtutor_ros.schedule.placement import best_move, best_place
 from shadowtutor_ros.schedule.scale import Scale
 from shadowtutor_ros.schedule.turns import Refused, Turns
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
@@ -26,7 +31,6 @@ _PERIOD = 1.0  # seconds from one look at the workers to the next
 _START_PERIOD = 0.1  # seconds, while the first one starts
 _TRIES = 3  # workers that a key frame is sent to, one after the other lost
 _FIRST_ANSWER = 60.0  # seconds for a first student
-_UNEVEN = 2  # streams that a worker may have more than another
 
 
 class NoWorker(Refused):
@@ -48,40 +52,15 @@ class PoolSettings:
     start_patience: float = 600.0
 
 
-@dataclass(eq=False)
-class _Errand:
-    """A key frame on its way to a worker and back."""
-
-    key_frame: KeyFrame
-    answer: Future[StudentUpdate]
-    tries: int = 0
-    seat: _Seat | None = None
-
-
-@dataclass(eq=False)
-class _Seat:
-    """A worker and what the pool knows of it; ``heard`` is in time.monotonic()."""
-
-    worker: Worker
-    heard: float
-    streams: set[str] = field(default_factory=set)
-    errands: set[_Errand] = field(default_factory=set)
-    where: str = ''
-    ready: bool = False
-    report: TutorReport = field(default_factory=lambda: TutorReport(0, 0.0, ()))
-    load: float = 0.0
-    asked: Future[tuple[str, TutorReport]] | None = None
-    stands_in: bool = False
-
-
 class Pool:
     """
     A Teaching over ``workers``, which end with it.
 
-    A stream's first key frame goes to the worker with the fewest streams, and so do all that
-    follow. When that worker is lost, leaves, or has many more streams than another, the stream
-    moves: the next worker does not know what its robot runs, and has it handed up. A key frame
-    that a lost worker had goes to another one. Who looks on sees no lessons of other processes.
+    A stream's first key frame goes to the worker with the least to do, and so do all that follow.
+    When that worker is lost, leaves, or has far more to do than another, the stream moves: the
+    next worker gets what ``states`` keeps of it, and if that is not what its robot runs has it
+    handed up. A key frame that a lost worker had goes to another one. Who looks on sees no
+    lessons of other processes.
 
     While none has been ready for ``patience`` s, one that ``stand_in`` makes teaches.
     """
@@ -89,7 +68,7 @@ class Pool:
     def __init__(
         self, workers: Workers, info: StudentInfo, teacher_name: str, settings: PoolSettings,
         max_streams: int = 0, idle_timeout: float = 600.0,
-        stand_in: Callable[[str], Worker] | None = None,
+        stand_in: Callable[[str], Worker] | None = None, states: StreamStates | None = None,
     ) -> None:
         """
         Wait for the first worker to be ready; with an error the ``workers`` are closed.
@@ -98,6 +77,8 @@ class Pool:
         """
         self._workers = workers
         self._stand_in = stand_in
+        self._harvest = Harvest(states)
+        self._wishes: dict[str, Wish] = {}
         self._info = info
         self.teacher_name = teacher_name
         self._settings = settings
@@ -106,7 +87,7 @@ class Pool:
         self._turns: Turns[None] = Turns(self.max_streams, idle_timeout)
         self._lock = threading.RLock()
         self._distill: DistillSettings | None = None
-        self._seats: list[_Seat] = []
+        self._seats: list[Seat] = []
         self._spawned = 0
         self._taught = 0.0
         self._looked = time.monotonic()
@@ -139,8 +120,10 @@ class Pool:
     def admit(self, stream_id: str, robot: int = 0) -> None:
         with self._lock:
             loser = self._turns.admit(stream_id, robot, time.monotonic()).loser
-            if loser is not None and (seat := self._seat_of(loser)) is not None:
-                seat.streams.discard(loser)
+            if loser is not None:
+                self._wishes.pop(loser, None)
+                if (seat := self._seat_of(loser)) is not None:
+                    seat.let_go(loser)
 
     def first_student(self, stream_id: str, robot: int = 0) -> StudentUpdate:
         if robot or stream_id not in self.streams:
@@ -148,7 +131,8 @@ class Pool:
         for _ in range(_TRIES):
             seat = self._place(stream_id)
             try:
-                return seat.worker.first_student(stream_id, robot).result(_FIRST_ANSWER)
+                seed = self._harvest.seed_for(seat, stream_id)
+                return seat.worker.first_student(stream_id, robot, seed).result(_FIRST_ANSWER)
             except WorkerLost as error:
                 self._lose(seat, error)
         raise NoWorker(f'{_TRIES} workers were lost, one after the other')
@@ -158,7 +142,9 @@ class Pool:
         on_lesson: OnLesson | None = None,
     ) -> Future[StudentUpdate]:
         self.admit(key_frame.stream_id, key_frame.robot)
-        errand = _Errand(key_frame, Future())
+        with self._lock:
+            self._wishes[key_frame.stream_id] = Wish(key_frame.frame_period, key_frame.stride)
+        errand = Errand(key_frame, Future())
         errand.answer.set_running_or_notify_cancel()
         self._send(errand)
         return errand.answer
@@ -184,38 +170,40 @@ class Pool:
     def close(self) -> None:
         self._closed.set()
         self._thread.join()
+        self._harvest.gather_all(self._seats)
         self._end_workers()
 
     # -- where a stream is taught --------------------------------------------------------------
 
-    def _place(self, stream_id: str) -> _Seat:
+    def _place(self, stream_id: str) -> Seat:
         """Return the seat of a stream, given now if it has none; raise NoWorker."""
         with self._lock:
             seat = self._seat_of(stream_id)
             if seat is None:
-                ready = [seat for seat in self._seats if seat.ready]
+                ready = self._ready_seats()
                 if not ready:
                     raise NoWorker('no worker is ready at the moment')
-                seat = min(ready, key=_crowdedness)
-                seat.streams.add(stream_id)
+                seat = ready[best_place([seat.place(self._wishes) for seat in ready])]
+                seat.take(stream_id)
             return seat
 
-    def _seat_of(self, stream_id: str) -> _Seat | None:
+    def _seat_of(self, stream_id: str) -> Seat | None:
         return next((seat for seat in self._seats if stream_id in seat.streams), None)
 
-    def _send(self, errand: _Errand) -> None:
+    def _send(self, errand: Errand) -> None:
         try:
             with self._lock:
                 seat = self._place(errand.key_frame.stream_id)
                 errand.seat, errand.tries = seat, errand.tries + 1
                 seat.errands.add(errand)
-            future = seat.worker.submit(errand.key_frame)
+            future = seat.worker.submit(
+                errand.key_frame, self._harvest.seed_for(seat, errand.key_frame.stream_id))
         except Exception as error:
             errand.answer.set_exception(error)
             return
         future.add_done_callback(partial(self._on_answer, errand, seat))
 
-    def _on_answer(self, errand: _Errand, seat: _Seat, future: Future[StudentUpdate]) -> None:
+    def _on_answer(self, errand: Errand, seat: Seat, future: Future[StudentUpdate]) -> None:
         with self._lock:
             if errand.seat is not seat:  # it was taken for lost, and another one has it
                 return
@@ -249,6 +237,7 @@ class Pool:
         for seat in seats:
             seat.worker.close()
         self._workers.close()
+        self._harvest.close()
 
     def _add(self, spawn: Callable[[str], Worker], stands_in: bool = False) -> None:
         self._spawned += 1
@@ -256,9 +245,9 @@ class Pool:
         with self._lock:
             if self._distill is not None:
                 worker.change(self._distill)
-            self._seats.append(_Seat(worker, time.monotonic(), stands_in=stands_in))
+            self._seats.append(Seat(worker, time.monotonic(), stands_in=stands_in))
 
-    def _lose(self, seat: _Seat, error: Exception) -> None:
+    def _lose(self, seat: Seat, error: Exception) -> None:
         """Do without a worker from now on; others get what it had."""
         with self._lock:
             if seat not in self._seats:
@@ -272,7 +261,7 @@ class Pool:
             else:
                 errand.answer.set_exception(error)
 
-    def _leave(self, seat: _Seat) -> list[_Errand]:
+    def _leave(self, seat: Seat) -> list[Errand]:
         """Take a worker's seat away; return what it had to do."""
         self._seats.remove(seat)
         errands = list(seat.errands)
@@ -292,6 +281,7 @@ class Pool:
         """Hear all workers, let some come or go, and even out who has how many streams."""
         for seat in list(self._seats):
             self._hear(seat, now)
+            self._harvest.gather(seat)
         with self._lock:
             elapsed, self._looked = now - self._looked, now
             busy = sum(seat.load for seat in self._seats)
@@ -322,7 +312,7 @@ class Pool:
                 _LOG.warning('workers are ready again: this process teaches no longer')
                 self._leave(seat)
 
-    def _hear(self, seat: _Seat, now: float, give_up: bool = False) -> None:
+    def _hear(self, seat: Seat, now: float, give_up: bool = False) -> None:
         """Take what a worker says of itself; raise why it is lost if that is to ``give_up``."""
         if seat.asked is None:
             seat.asked = seat.worker.report()
@@ -335,11 +325,7 @@ class Pool:
                     raise
                 self._lose(seat, error)
                 return
-            elapsed = max(now - seat.heard, 1e-3)
-            if seat.ready:
-                taught = report.teaching_seconds - seat.report.teaching_seconds
-                seat.load = min(1.0, max(0.0, taught / elapsed))
-            seat.where, seat.report, seat.heard, seat.ready = where, report, now, True
+            seat.hear(where, report, now)
             return
         patience = self._settings.patience if seat.ready else self._settings.start_patience
         if now > seat.heard + patience:
@@ -352,21 +338,19 @@ class Pool:
         """Let a worker go that has nothing to do at the moment, the one with fewest streams."""
         idle = [seat for seat in self._seats if not seat.errands and not seat.stands_in]
         if idle:
-            seat = min(idle, key=_crowdedness)
+            seat = min(idle, key=lambda seat: (seat.ready, len(seat.streams)))
             _LOG.info('%s is not needed any more', seat.worker.name)
             self._leave(seat)
 
     def _even_out(self) -> None:
-        """Let one stream without a key frame under way go to a worker that has far fewer."""
-        ready = sorted((seat for seat in self._seats if seat.ready),
-                       key=lambda seat: len(seat.streams))
-        if len(ready) < 2 or len(ready[-1].streams) - len(ready[0].streams) < _UNEVEN:
-            return
-        busy = {errand.key_frame.stream_id for errand in ready[-1].errands}
-        for stream_id in sorted(ready[-1].streams - busy)[:1]:
-            ready[-1].streams.discard(stream_id)
-            ready[0].streams.add(stream_id)
+        """Let one stream without a key frame under way change its worker, if that is worth it."""
+        ready = self._ready_seats()
+        busy = {errand.key_frame.stream_id for seat in ready for errand in seat.errands}
+        move = best_move([seat.place(self._wishes) for seat in ready],
+                         {stream_id for seat in ready for stream_id in seat.streams} - busy)
+        if move is not None:
+            ready[move.source].let_go(move.stream_id)
+            ready[move.target].take(move.stream_id)
 
-
-def _crowdedness(seat: _Seat) -> tuple[bool, int, int]:
-    return not seat.ready, len(seat.streams), len(seat.errands)
+    def _ready_seats(self) -> list[Seat]:
+        return [seat for seat in self._seats if seat.ready]

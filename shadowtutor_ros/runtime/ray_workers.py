@@ -4,21 +4,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 import importlib
 import os
+import signal
 import socket
-from threading import Thread
+from threading import current_thread, main_thread, Thread
 from typing import Any
 
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.runtime.recipe import TutorRecipe
 from shadowtutor_ros.runtime.report import TutorReport
-from shadowtutor_ros.runtime.worker import WorkerLost
+from shadowtutor_ros.runtime.worker import WorkerLost, WorkingTutor
+from shadowtutor_ros.snapshot import Snapshot
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 AUTO, LOCAL = 'auto', 'local'
@@ -40,27 +42,35 @@ class RayUnusable(ShadowTutorError):
 class TutorActor:
     """A tutor in a process of its own; what it raises is returned, as ray would wrap it."""
 
-    def __init__(self, recipe: TutorRecipe) -> None:
-        self._tutor = recipe.make()
+    def __init__(self, recipe: TutorRecipe, keeps: bool) -> None:
+        self._working = WorkingTutor(recipe, keeps)
         self._where = f'{socket.gethostname()}, process {os.getpid()}'
 
-    async def submit(self, key_frame: KeyFrame) -> StudentUpdate | Exception:
+    async def submit(
+        self, key_frame: KeyFrame, brought: Snapshot | None,
+    ) -> StudentUpdate | Exception:
         try:
-            return await asyncio.wrap_future(self._tutor.submit(key_frame))
+            return await asyncio.wrap_future(self._working.submit(key_frame, brought))
         except Exception as error:
             return error
 
-    async def first_student(self, stream_id: str, robot: int) -> StudentUpdate | Exception:
+    async def first_student(
+        self, stream_id: str, robot: int, brought: Snapshot | None,
+    ) -> StudentUpdate | Exception:
         try:
-            return await asyncio.to_thread(self._tutor.first_student, stream_id, robot)
+            return await asyncio.to_thread(
+                self._working.first_student, stream_id, robot, brought)
         except Exception as error:
             return error
+
+    async def learnt(self, most: int) -> Mapping[str, Snapshot]:
+        return self._working.learnt(most)
 
     async def report(self) -> tuple[str, TutorReport]:
-        return self._where, self._tutor.report()
+        return self._where, self._working.tutor.report()
 
     async def change(self, distill: DistillSettings) -> None:
-        self._tutor.change(distill)
+        self._working.tutor.change(distill)
 
 
 class RayWorkers:
@@ -69,14 +79,15 @@ class RayWorkers:
     machine belongs to; ``local``, one of this machine alone that ends with this object.
 
     Each has a GPU of its own if the recipe's device is one, or ``auto`` and the cluster has some;
-    else one CPU. Ray starts none of them again: the pool does.
+    else one CPU. Ray starts none of them again: the pool does. ``keeps``: they remember what
+    their streams learn until it is fetched.
     """
 
-    def __init__(self, address: str, recipe: TutorRecipe) -> None:
+    def __init__(self, address: str, recipe: TutorRecipe, keeps: bool = False) -> None:
         """Raise RayUnusable."""
         self._ray = ray = _ray(address)
         gpus = self._connect(address, _STARTS if address == LOCAL else 1)
-        self._recipe = ray.put(recipe)
+        self._recipe, self._keeps = ray.put(recipe), keeps
         on_gpu = recipe.device.startswith('cuda') or (recipe.device == AUTO and gpus > 0)
         self._actor = ray.remote(TutorActor).options(
             num_gpus=int(on_gpu), num_cpus=int(not on_gpu), max_restarts=0, max_task_retries=0)
@@ -88,8 +99,9 @@ class RayWorkers:
         for left in reversed(range(tries)):
             try:
                 _knock(address)
-                self._ray.init(address, log_to_driver=False, configure_logging=False,
-                               include_dashboard=False if address == LOCAL else None)
+                with _own_signals():
+                    self._ray.init(address, log_to_driver=False, configure_logging=False,
+                                   include_dashboard=False if address == LOCAL else None)
                 return float(self._ray.cluster_resources().get('GPU', 0))
             except Exception as error:
                 self._ray.shutdown()
@@ -100,7 +112,8 @@ class RayWorkers:
 
     def spawn(self, name: str) -> RayWorker:
         """Return a worker, which starts when the cluster has room for it."""
-        return RayWorker(name, self._ray, self._actor.remote(self._recipe), self._answers)
+        actor = self._actor.remote(self._recipe, self._keeps)
+        return RayWorker(name, self._ray, actor, self._answers)
 
     def close(self) -> None:
         """Leave the cluster; all workers end. One that has lost its head is not waited for."""
@@ -117,11 +130,18 @@ class RayWorker:
         self._actor = actor
         self._answers = answers
 
-    def submit(self, key_frame: KeyFrame) -> Future[StudentUpdate]:
-        return self._answer(self._actor.submit.remote(key_frame))
+    def submit(
+        self, key_frame: KeyFrame, brought: Snapshot | None = None,
+    ) -> Future[StudentUpdate]:
+        return self._answer(self._actor.submit.remote(key_frame, brought))
 
-    def first_student(self, stream_id: str, robot: int) -> Future[StudentUpdate]:
-        return self._answer(self._actor.first_student.remote(stream_id, robot))
+    def first_student(
+        self, stream_id: str, robot: int, brought: Snapshot | None = None,
+    ) -> Future[StudentUpdate]:
+        return self._answer(self._actor.first_student.remote(stream_id, robot, brought))
+
+    def learnt(self, most: int) -> Future[Mapping[str, Snapshot]]:
+        return self._answer(self._actor.learnt.remote(most))
 
     def report(self) -> Future[tuple[str, TutorReport]]:
         return self._answer(self._actor.report.remote())
@@ -153,6 +173,17 @@ def _knock(address: str) -> None:
     host, colon, port = address.rpartition(':')
     if colon:
         socket.create_connection((host, int(port)), _KNOCK).close()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what this process does at SIGTERM: Ray would have it exit without a clean end."""
+    mine = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if current_thread() is main_thread():  # no other one can change it
+            signal.signal(signal.SIGTERM, mine)
 
 
 def _beside(call: Callable[[], object]) -> Thread:

@@ -14,6 +14,7 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student, StudentInfo
+from shadowtutor_ros.runtime.stream_states import StreamStates
 from shadowtutor_ros.runtime.tutor import Tutor, TutorSettings
 from shadowtutor_ros.snapshot import array_of
 from shadowtutor_ros.teacher.factory import create_teacher
@@ -61,12 +62,21 @@ class TutorRecipe:
         weights = {name: array_of(tensor) for name, tensor in first.weights(FULL).items()}
         return cls(teacher, first.info, weights, settings, device, threads)
 
-    def make(self) -> Tutor:
-        """Return a tutor in this process; raise what the device, the teacher or Tutor raises."""
+    @property
+    def layout_hash(self) -> int:
+        """What tells its students from all that cannot run their weights."""
+        return Student(self.info, self.info.network(), torch.device('cpu')).layout_hash
+
+    def make(self, states: StreamStates | None = None) -> Tutor:
+        """
+        Return a tutor in this process that keeps what it taught in ``states``.
+
+        Raise what the device, the teacher or Tutor raises.
+        """
         if self.threads:
             torch.set_num_threads(self.threads)
         device = pick_device(self.device)
         student = Student(self.info, self.info.network(), device)
         student.load({name: torch.from_numpy(array.copy())
                       for name, array in self.weights.items()})
-        return Tutor(self.teacher.make(device), student, self.settings)
+        return Tutor(self.teacher.make(device), student, self.settings, states)

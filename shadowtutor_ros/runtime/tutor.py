@@ -25,6 +25,7 @@ from shadowtutor_ros.runtime.pipeline import Pipeline, Stages
 from shadowtutor_ros.runtime.report import StreamReport, TutorReport
 from shadowtutor_ros.runtime.session import Running
 from shadowtutor_ros.runtime.stream import FirstStudent, host_bytes, Stream, stream_bytes
+from shadowtutor_ros.runtime.stream_states import StreamStates
 from shadowtutor_ros.runtime.stream_store import StreamStore
 from shadowtutor_ros.schedule.load import Load, Wish
 from shadowtutor_ros.schedule.turns import OWNER_SILENCE, Refused, Superseded, Turns
@@ -78,15 +79,22 @@ class Tutor:
     ``bytes_per_stream`` of the device's memory, and there are ``max_streams`` places.
     """
 
-    def __init__(self, teacher: Teacher, first_student: Student, settings: TutorSettings) -> None:
-        """Raise NonFiniteUpdate when the first student cannot be sent, UnusableStateFolder."""
+    def __init__(
+        self, teacher: Teacher, first_student: Student, settings: TutorSettings,
+        states: StreamStates | None = None,
+    ) -> None:
+        """
+        Without a state folder, ``states`` keeps what the streams learn.
+
+        Raise NonFiniteUpdate when the first student cannot be sent, UnusableStateFolder.
+        """
         self.settings = settings
         self.teacher_name = teacher.name
         self._labeller = Labeller(teacher)
         self._first = FirstStudent(first_student, settings.weights)
         self._shapes = shapes_of(self._first.student.weights(FULL))
         self._store = StreamStore(
-            self._first, settings.weights, settings.state_folder, settings.library)
+            self._first, settings.weights, settings.state_folder, settings.library, states)
         self._streams: dict[str, Stream] = {}
         self._floors: dict[str, int] = {}
         device = first_student.device
@@ -170,6 +178,11 @@ class Tutor:
     ) -> StudentUpdate:
         """Submit a key frame and wait for the answer; raise what ``submit`` says."""
         return self.submit(key_frame, on_progress, on_lesson).result()
+
+    def reopen(self, stream_id: str) -> None:
+        """Forget what a stream knows: from its next key frame on it is what is kept of it."""
+        with self._lock:
+            self._streams.pop(stream_id, None)
 
     def show_again(self, on_lesson: OnLesson) -> None:
         """Show every stream's last lesson to who comes late, from the thread that shows."""

@@ -38,6 +38,12 @@ class Wish:
     frame_period: float = 0.0
     stride: int = 0
 
+    @property
+    def rate(self) -> float:
+        """Key frames per second, NaN: not known."""
+        period = max(self.frame_period, _FASTEST) * self.stride
+        return 1.0 / period if self.frame_period > 0 and self.stride > 0 else math.nan
+
 
 @dataclass(frozen=True)
 class Effort:

@@ -3,23 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from robots import wait_until
-from runtime.key_frames import key_frame
+from runtime.key_frames import DISTILL, key_frame
 from runtime.loops import assert_same_weights, weights_of
-from runtime.test_hand_up import make_tutor, Robot
+from runtime.test_hand_up import make_tutor, Robot, SETTINGS
 from scene import Scene
 
 from shadowtutor_ros.classes import ClassSet
-from shadowtutor_ros.model.student import StudentInfo
+from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.pool import NoWorker, Pool, PoolSettings
+from shadowtutor_ros.runtime.recipe import TeacherRecipe, TutorRecipe
 from shadowtutor_ros.runtime.report import TutorReport
-from shadowtutor_ros.runtime.worker import LocalWorker, WorkerLost
+from shadowtutor_ros.runtime.stream_states import FolderStates
+from shadowtutor_ros.runtime.tutor import TutorSettings
+from shadowtutor_ros.runtime.worker import LocalWorker, WorkerLost, WorkingTutor
 from shadowtutor_ros.schedule.turns import StreamTaken
+from shadowtutor_ros.snapshot import Snapshot
 from shadowtutor_ros.teacher.protocol import TeacherError
 from shadowtutor_ros.wire.delta import DELTA
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
@@ -28,14 +33,21 @@ from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 class Mortal(LocalWorker):
     """A worker that can be cut off: it answers nothing then, or that it is lost."""
 
-    def __init__(self, name: str, make: Callable[[], object]) -> None:
-        super().__init__(name, make())  # type: ignore[arg-type]
+    def __init__(self, name: str, recipe: TutorRecipe, keeps: bool) -> None:
+        super().__init__(name, WorkingTutor(recipe, keeps))
         self.lost = self.silent = self.closed = self.overloaded = False
         self.asked = 0
 
-    def submit(self, key_frame: KeyFrame) -> Future[StudentUpdate]:
+    def submit(
+        self, key_frame: KeyFrame, brought: Snapshot | None = None,
+    ) -> Future[StudentUpdate]:
         self.asked += 1
-        return self._cut_off() if self.lost or self.silent else super().submit(key_frame)
+        if self.lost or self.silent:
+            return self._cut_off()
+        return super().submit(key_frame, brought)
+
+    def learnt(self, most: int) -> Future[Mapping[str, Snapshot]]:
+        return self._cut_off() if self.lost or self.silent else super().learnt(most)
 
     def report(self) -> Future[tuple[str, TutorReport]]:
         if self.lost or self.silent:
@@ -59,15 +71,15 @@ class Mortal(LocalWorker):
 class Company:
     """Makes workers and pools of them."""
 
-    def __init__(self, make: Callable[[], object], info: StudentInfo) -> None:
-        self.make, self.info = make, info
+    def __init__(self, recipe: TutorRecipe, keeps: bool = False) -> None:
+        self.recipe, self.info, self.keeps = recipe, recipe.info, keeps
         self.workers: list[Mortal] = []
         self.pools: list[Pool] = []
         self.fate = ''  # of those that are spawned from now on
         self.closed = 0
 
     def spawn(self, name: str) -> Mortal:
-        self.workers.append(Mortal(name, self.make))
+        self.workers.append(Mortal(name, self.recipe, self.keeps))
         if self.fate:
             setattr(self.workers[-1], self.fate, True)
         return self.workers[-1]
@@ -84,9 +96,16 @@ class Company:
         return pool
 
 
+def recipe_of(scene: Scene, classes: ClassSet, info: StudentInfo) -> TutorRecipe:
+    return TutorRecipe.of(
+        TeacherRecipe('labels', classes, str(scene.label_maps), fps=scene.fps),
+        Student.random(info, 0),
+        TutorSettings(DISTILL, SETTINGS, max_streams=8, lessons_at_once=1), 'cpu', 0)
+
+
 @pytest.fixture
 def company(scene: Scene, classes: ClassSet, info: StudentInfo) -> Iterator[Company]:
-    company = Company(lambda: make_tutor(scene, classes, info), info)
+    company = Company(recipe_of(scene, classes, info))
     yield company
     for pool in company.pools:
         pool.close()
@@ -166,7 +185,7 @@ def test_when_none_is_left_somebody_stands_in_until_one_is_back(
     reserve: list[Mortal] = []
 
     def stand_in(name: str) -> Mortal:
-        reserve.append(Mortal(name, company.make))
+        reserve.append(Mortal(name, company.recipe, keeps=False))
         return reserve[-1]
 
     pool = Pool(company, company.info, 'labels', PoolSettings(1, 1, 1.5, 5.0),
@@ -222,3 +241,61 @@ def test_who_asks_while_none_is_ready_is_refused(company: Company, scene: Scene)
         with pytest.raises(NoWorker):
             pool.submit(key_frame(scene)).result(0)
         pool._seats[0].ready = True
+
+
+@pytest.mark.parametrize('how', ['a worker', 'the pool'])
+def test_what_a_stream_has_learnt_is_kept_beyond_its_worker(
+    company: Company, scene: Scene, tmp_path: Path, how: str,
+) -> None:
+    """The next one goes on from it, and the robot need not hand up what is kept."""
+    company.keeps = True
+    layout_hash = company.recipe.layout_hash
+    pool = company.pool(2, states=FolderStates(tmp_path, layout_hash))
+    robot = Robot(pool, scene)  # type: ignore[arg-type]
+    robot.run(3)
+    key_frames = robot.loop.counters.key_frames
+    if how == 'the pool':
+        pool.close()
+        company.pools.clear()
+        company.closed = 0
+        pool = company.pool(1, states=FolderStates(tmp_path, layout_hash))
+        robot.link.turn_to(pool)  # type: ignore[arg-type]
+    else:
+        wait_until(lambda: version_kept(pool) == robot.loop.version)
+        next(worker for worker in company.workers if worker.name == worker_of(pool)).lost = True
+        robot.link.sent.clear()
+    robot.run(2)
+    assert [bool(each.student) for each in robot.link.sent] == [False, False]
+    assert [update.weights.encoding for update in robot.link.updates[-2:]] == [DELTA] * 2
+    worker = [worker for worker in company.workers if worker.name == worker_of(pool)][-1]
+    stream = worker._working.tutor._streams['a']
+    assert (stream.key_frames, stream._state.lessons) == (key_frames + 2, key_frames + 2)
+    assert len(stream._memory) == DISTILL.replay
+
+
+def version_kept(pool: Pool) -> int:
+    """Return the version of the stream's student that is kept."""
+    states = pool._harvest._states
+    assert states is not None
+    snapshot = states.get('a')
+    return -1 if snapshot is None else int(snapshot['given'])
+
+
+def test_a_stream_that_returns_to_a_worker_is_what_became_of_it_meanwhile(
+    company: Company, scene: Scene, tmp_path: Path,
+) -> None:
+    company.keeps = True
+    pool = company.pool(2, states=FolderStates(tmp_path, company.recipe.layout_hash))
+    robot = Robot(pool, scene)  # type: ignore[arg-type]
+    for lessons in 2, 4, 6:
+        robot.run(2)
+        wait_until(lambda: version_kept(pool) == robot.loop.version)
+        with pool._lock:
+            here = pool._seat_of('a')
+            assert here is not None
+            other = next(seat for seat in pool._seats if seat is not here)
+            here.let_go('a')
+            other.take('a')
+        stream = here.worker._working.tutor._streams['a']  # type: ignore[attr-defined]
+        assert stream.key_frames == lessons
+    assert not any(each.student for each in robot.link.sent)
