@@ -159,6 +159,11 @@ class TrainingState:
         for part in (self.front, self.back):
             part.mean.zero_()
 
+    @property
+    def has_moments(self) -> bool:
+        """Whether Adam has taken a step; waits for the device."""
+        return bool(self.back.steps > 0)
+
     def forget(self) -> None:
         """Begin Adam anew."""
         self.front.forget()

@@ -20,6 +20,7 @@ from shadowtutor_ros.distill.recording import Recordings
 from shadowtutor_ros.distill.settings import AUGMENTED, DistillSettings, NONE
 from shadowtutor_ros.distill.state import TrainingState
 from shadowtutor_ros.frame import Frame
+from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student
 from shadowtutor_ros.teacher.protocol import Labelling
 
@@ -127,6 +128,22 @@ class Trainer:
                 state.forget()
             state.was_good_enough |= last.best_metric >= settings.threshold
         return Lesson(group, reports[0].metric, last.best_metric, int(last.steps))
+
+    def rehearse(self, frame: Frame, labelling: Labelling, steps: int) -> None:
+        """
+        Take so many steps on a key frame for Adam's second moments alone: nothing else changes.
+
+        They are the gradients' scale. Without them the first steps of a lesson are as long in
+        every weight, and what a good student knows is lost. Raise as ``train`` does.
+        """
+        state = self.state
+        weights = state.on_host(FULL)
+        past = state.lessons, state.was_good_enough
+        try:
+            self.train(frame, labelling, most=steps)
+        finally:
+            state.begin_from(weights)
+            state.lessons, state.was_good_enough = past
 
     def _practice(
         self, algorithm: Algorithm1, key_frame: Example, memory: Sequence[Example],

@@ -18,6 +18,7 @@ from shadowtutor_ros.distill.trainer import Lesson, OnStep, Trainer
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL, Shapes, shapes_of
 from shadowtutor_ros.model.student import Student
+from shadowtutor_ros.runtime.lesson_watch import LessonWatch, TimeIsUp
 from shadowtutor_ros.runtime.library import Library
 from shadowtutor_ros.runtime.session import Running, Session
 from shadowtutor_ros.schedule.load import Effort, steps_allowed
@@ -38,6 +39,7 @@ from shadowtutor_ros.wire.weights import EncodedWeights
 _LOG = logging.getLogger(__name__)
 _VERSIONS = 3  # kept at most: what the robot runs, what it was given, what it is given next
 _REMEMBERED = 64 << 20  # bytes of key frames, in the host's memory
+_REHEARSED = 4  # steps before the first lesson of a student that another tutor has taught
 _TOLERANCE = 0.015  # of the metric on the key frame: a lesson may lose so much by being sent
 # Key frames from one student in the library to the next: while a scene lasts, and where it ends.
 _EVERY, _SCENE = 16, 3
@@ -45,27 +47,6 @@ _EVERY, _SCENE = 16, 3
 
 class _SceneChanged(Exception):
     """A lesson starts far below what is usual."""
-
-
-class _TimeIsUp(Exception):
-    """A lesson has taken as long as any may."""
-
-
-class _Watch:
-    """Hands a lesson's steps on, and ends it at the first one after ``end``."""
-
-    def __init__(self, end: float, on_step: OnStep | None) -> None:
-        self._end, self._on_step = end, on_step
-        self.metrics: list[float] = []  # from the first look at the weights on
-        self.steps = 0
-
-    def __call__(self, step: int, metric: float, loss: float) -> None:
-        self.metrics = [*self.metrics, metric] if step else [metric]
-        self.steps = step
-        if self._on_step is not None:
-            self._on_step(step, metric, loss)
-        if time.monotonic() > self._end:
-            raise _TimeIsUp
 
 
 class FirstStudent:
@@ -135,6 +116,7 @@ class Stream:
         self._library = library
         self._scene = SceneWatch()
         self._left = 0  # key frames when the library got a student last
+        self._rehearses = False
         self._layout_hash = first.student.layout_hash
         self._state = TrainingState(first.student.network, first.student.device)
         self._encoder = Encoder(weights)
@@ -193,12 +175,13 @@ class Stream:
         Go on from the whole student that a robot runs and has handed up.
 
         Whoever taught it may have given more since: the next versions are beyond those. Its cold
-        start is over.
+        start is over. Where Adam's moments are not known the next lesson begins with a rehearsal.
         """
         self._session = Session.after(running, [running.version])
         self.base_version = running.version
         self._state.begin_from(tensors)
         self._state.was_good_enough |= running.version > 0
+        self._rehearses = not self._state.has_moments
         self._given = _Given(running.version, self._state.on_host(FULL))
         self._encoder.begin_anew()
         self._encoder.keep(running.version, self._given.tensors)
@@ -240,6 +223,10 @@ class Stream:
         try:
             if trainer.group == FULL:
                 self.base_version = self.version
+            if self._rehearses:
+                trainer.rehearse(frame, labelling, _REHEARSED)
+                self._state.copy_(trainer.state)
+                self._rehearses = False
             limit = trainer.limit
             allowed = steps_allowed(limit, share)
             lesson = self._train_until(
@@ -298,10 +285,10 @@ class Stream:
         on_step: OnStep | None, allowed: int,
     ) -> Lesson:
         """Train, but begin no step after ``end`` of ``time.monotonic()``."""
-        group, watch = trainer.group, _Watch(end, on_step)
+        group, watch = trainer.group, LessonWatch(end, on_step)
         try:
             return self._train(trainer, frame, labelling, watch, allowed)
-        except _TimeIsUp:  # the best weights are in place
+        except TimeIsUp:  # the best weights are in place
             _LOG.warning('%r: a lesson of %dx%d pixels was ended after %d steps: lesson_seconds',
                          self.stream_id, *frame.shape[:2], watch.steps)
             return Lesson(group, watch.metrics[0], max(watch.metrics), watch.steps)

@@ -380,3 +380,21 @@ def test_on_a_gpu_trainers_work_apart_and_are_done_when_they_say_so(
         notes.append('work')
         raise InterruptedError
     assert notes == [queue, 'work', 'done']
+
+
+def test_a_rehearsal_leaves_the_gradients_scale_and_nothing_else() -> None:
+    student = Student.random(INFO, 0)
+    trainer = Trainer(student, _settings(threshold=0.1, min_updates=3, practice='augmented'))
+    before, state = _copy(student), trainer.state
+    assert not state.has_moments
+    trainer.rehearse(_frame(), _labelling(), 3)
+    assert _changed(before, _copy(student)) == set()
+    assert (state.lessons, state.was_good_enough) == (0, False)
+    assert state.has_moments
+    assert state.back.square.abs().sum() > 0
+    assert not state.back.mean.any()
+
+    with pytest.raises(BadLabelling):
+        trainer.rehearse(_frame(), Labelling(_label()[1:]), 3)
+    assert _changed(before, _copy(student)) == set()
+    assert state.lessons == 0

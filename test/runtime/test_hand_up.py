@@ -17,7 +17,7 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.link import LocalLink, Reply
 from shadowtutor_ros.runtime.session import Running
-from shadowtutor_ros.runtime.stream import FirstStudent, Stream
+from shadowtutor_ros.runtime.stream import _REHEARSED, FirstStudent, Stream
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import StudentNeeded, Tutor, TutorSettings
 from shadowtutor_ros.schedule.scheduler import Scheduler
@@ -122,8 +122,14 @@ def test_the_next_tutor_goes_on_from_the_robots_own_student(
     assert counters.bytes_up >= len(handed.student)
     assert_same_weights(weights_of(robot.loop.student), state_of(second))
 
+    state = second._streams['a']._state
+    assert state.lessons == 1
+    assert state.back.steps.item() == update.steps + _REHEARSED  # for the gradients' scale
+
     robot.run(2)
     assert [key_frame.student for key_frame in robot.link.sent[2:]] == [b'', b'']
+    assert state.back.steps.item() == sum(
+        each.steps for each in robot.link.updates) + _REHEARSED
     assert [update.weights.encoding for update in robot.link.updates[1:]] == [encoding] * 2
     assert_same_weights(weights_of(robot.loop.student), state_of(second))
 
