@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 import importlib
 import os
+from pathlib import Path
 import signal
 import socket
 from threading import current_thread, main_thread, Thread
@@ -197,8 +198,16 @@ def _beside(call: Callable[[], object]) -> Thread:
     return thread
 
 
+def _token_of_this_user() -> Mapping[str, str]:
+    """Have Ray show the cluster's token if there is one: unlike a start it would not."""
+    places = (os.environ.get('RAY_AUTH_TOKEN_PATH'), Path.home() / '.ray' / 'auth_token')
+    at_hand = 'RAY_AUTH_TOKEN' in os.environ or any(
+        place is not None and Path(place).is_file() for place in places)
+    return {'RAY_AUTH_MODE': 'token'} if at_hand else {}
+
+
 def _ray(address: str) -> Any:
-    chosen = {**_PATIENT, **_QUIET, **(_LOOPBACK if address == LOCAL else {})}
+    chosen = {**_PATIENT, **_QUIET, **(_LOOPBACK if address == LOCAL else _token_of_this_user())}
     for name, value in chosen.items():
         os.environ.setdefault(name, value)
     try:

@@ -15,6 +15,7 @@ from shadowtutor_ros.schedule.placement import Place
 from shadowtutor_ros.snapshot import Snapshot
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
+_FIRST = 4  # lessons of a worker that may take long: nothing is in its caches yet
 _KEEP = 0.7  # of the mean service time, with every new value
 
 
@@ -34,7 +35,8 @@ class Seat:
     ``streams`` have their place here, ``strangers`` of them were never asked about here.
 
     ``heard`` is in time.monotonic(), ``load`` 0-1, ``service`` seconds of the worker for a key
-    frame, NaN before the first. ``asked`` and ``gathered`` are answers to come.
+    frame, NaN until it has taught some ``lessons``. ``asked`` and ``gathered`` are answers to
+    come.
     """
 
     worker: Worker
@@ -47,6 +49,7 @@ class Seat:
     report: TutorReport = field(default_factory=lambda: TutorReport(0, 0.0, ()))
     load: float = 0.0
     service: float = math.nan
+    lessons: int = 0
     asked: Future[tuple[str, TutorReport]] | None = None
     gathered: Future[Mapping[str, Snapshot]] | None = None
     stands_in: bool = False
@@ -69,7 +72,8 @@ class Seat:
             before = {stream.stream_id: stream.key_frames for stream in self.report.streams}
             lessons = sum(max(0, stream.key_frames - before.get(stream.stream_id, 0))
                           for stream in report.streams if stream.stream_id in self.streams)
-            if lessons and taught:
+            self.lessons += lessons
+            if lessons and taught and self.lessons > _FIRST:
                 each = taught / lessons
                 self.service = (each if math.isnan(self.service)
                                 else _KEEP * self.service + (1 - _KEEP) * each)
