@@ -51,7 +51,6 @@ def test_without_helpers_a_robot_that_shares_works_alone(system: System) -> None
     status = system.wait(lambda s: s.frames_processed > 10)
     assert status.share == 'alone: no helper has joined'
     assert [device.name for device in status.devices] == ['/student']
-    assert not status.frames_dropped > status.frames_processed
 
 
 def test_who_does_not_share_says_so(system: System) -> None:

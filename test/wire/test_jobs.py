@@ -129,7 +129,7 @@ def test_a_helper_refuses_what_is_no_order(data: bytes, said: str) -> None:
 
 
 @pytest.mark.parametrize(('data', 'said'), [
-    (b'\x00', 'expected 13 bytes or more, got 1'),
+    (b'\x00', 'expected 17 bytes or more, got 1'),
     (encode_done(1, np.zeros((4, 4), np.uint8), float('nan')), '0 or more seconds, got nan'),
     (encode_done(1, np.zeros((4, 4), np.uint8), 0.0, -1.0), '0 or more seconds, got -1'),
     (encode_done(1, np.zeros((4, 4), np.uint8), 0.0)[:-1], 'mask 1: run lengths'),
