@@ -16,9 +16,11 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from shadowtutor_msgs.msg import Piece, PieceReport
 
 try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
     from rclpy.exceptions import InvalidHandle
 except ImportError:  # Humble
     from rclpy.handle import InvalidHandle
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.transfer.path import PathEstimate
@@ -95,13 +97,18 @@ class PieceChannel:
         self._changed = threading.Condition()
         for topic in (outward, inward):
             validate_full_topic_name(f'{name}/{topic}_report')
-        self._pieces = node.create_publisher(Piece, f'{name}/{outward}', qos.PIECES)
+        # Without events: an executor asks each of them before every message.
+        publishing = {'qos_profile': qos.PIECES, 'event_callbacks': PublisherEventCallbacks(
+            use_default_callbacks=False)}
+        listening = {'qos_profile': qos.PIECES, 'event_callbacks': SubscriptionEventCallbacks(
+            use_default_callbacks=False)}
+        self._pieces = node.create_publisher(Piece, f'{name}/{outward}', **publishing)
         self._reports = node.create_publisher(
-            PieceReport, f'{name}/{inward}_report', qos.PIECES)
+            PieceReport, f'{name}/{inward}_report', **publishing)
         self._incoming = node.create_subscription(
-            Piece, f'{name}/{inward}', self._on_pieces, qos.PIECES)
+            Piece, f'{name}/{inward}', self._on_pieces, **listening)
         self._answers = node.create_subscription(
-            PieceReport, f'{name}/{outward}_report', self._on_report, qos.PIECES)
+            PieceReport, f'{name}/{outward}_report', self._on_reports, **listening)
         self._thread = threading.Thread(target=self._send, name=f'pieces {outward}')
 
     def send(
@@ -180,6 +187,12 @@ class PieceChannel:
             for piece in pieces:
                 self._pieces.publish(piece_to_msg(
                     piece, self._seal, self._topics[self._outward]))
+
+    def _on_reports(self, msg: PieceReport) -> None:
+        self._on_report(msg)
+        with suppress(InvalidHandle), self._answers.handle:  # as with pieces
+            while (taken := self._answers.handle.take_message(PieceReport, False)) is not None:
+                self._on_report(taken[0])
 
     def _on_report(self, msg: PieceReport) -> None:
         with self._changed:
