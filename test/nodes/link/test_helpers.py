@@ -23,6 +23,7 @@ import torch
 from shadowtutor_ros.model.groups import PARTIAL
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.link import helpers as helpers_module
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.helpers import Helpers, MOST_HELPERS
 from shadowtutor_ros.nodes.link.helping import Helping
@@ -239,7 +240,8 @@ def test_two_of_one_name_do_not_take_turns(lab: Lab, scene: Scene) -> None:
     assert not second.joined
 
 
-def test_there_are_places_for_so_many(lab: Lab) -> None:
+def test_there_are_places_for_so_many(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helpers_module, '_SILENCE', TIMEOUT)
     lab.share()
     statuses = lab.node('crowd').create_publisher(HelperStatus, '/student/helpers', qos.HELPERS)
     context = b'/student/helpers'
