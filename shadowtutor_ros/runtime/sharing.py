@@ -56,6 +56,7 @@ class SharedInference:
         self._dealer = Dealer(share)
         self._own = ThreadPoolExecutor(1, 'own')
         self._changed = threading.Condition()
+        self._joining: dict[str, Device] = {}
         self._devices: dict[str, Device] = {}
         self._open: dict[int, _Open] = {}
         self._number = 0
@@ -94,11 +95,14 @@ class SharedInference:
 
     def join(self, device: Device) -> None:
         """Have a device work too, after it has been given the student."""
+        with self._changed:
+            self._joining[device.name] = device
         self._own.submit(self._join, device)
 
     def leave(self, name: str) -> None:
         """Do without a device; what it had is dealt again, or lost."""
         with self._changed:
+            self._joining.pop(name, None)
             self._devices.pop(name, None)
             self._deal_again(self._dealer.leave(name), self._clock())
             self._changed.notify_all()
@@ -254,6 +258,9 @@ class SharedInference:
 
     def _join(self, device: Device) -> None:
         with self._changed:
+            if self._joining.get(device.name) is not device:  # it has left already
+                return
+            del self._joining[device.name]
             self._devices[device.name] = device
             self._dealer.join(device.name)
             device.learn(KeptStudent(self._student.clone(), *self._version))

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from scene import Scene
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.device import Done
-from shadowtutor_ros.runtime.sharing import FrameLost
+from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.sharing import FrameLost, SharedInference
 from shadowtutor_ros.schedule import dealer
 from shadowtutor_ros.schedule.dealer import ALONE, FRAMES, OWN, PIPELINE
 
@@ -70,6 +72,20 @@ def test_all_devices_work(shared: Shared, student: Student, scene: Scene) -> Non
     assert sum(frames.values()) == sum(before.values()) + 60
     assert all(frames[name] > before[name] + 5 for name in frames)
     assert shared.shares()[0] == FRAMES
+
+
+def test_who_leaves_before_it_was_given_the_student_is_not_there(student: Student) -> None:
+    shared = SharedInference(KeptStudent(student, 7, 1), 'frames')
+    go = threading.Event()
+    shared._own.submit(go.wait)
+    device = NearDevice('a', shared.on_done)
+    shared.join(device)
+    shared.leave('a')
+    go.set()
+    shared._own.submit(lambda: None).result(60)
+    assert [share.device for share in shared.shares()[1]] == [OWN]
+    device.close()
+    shared.close()
 
 
 def test_a_pipeline_makes_the_same_masks(student: Student, scene: Scene) -> None:
