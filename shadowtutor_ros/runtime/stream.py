@@ -40,7 +40,8 @@ _LOG = logging.getLogger(__name__)
 _VERSIONS = 3  # kept at most: what the robot runs, what it was given, what it is given next
 _REMEMBERED = 64 << 20  # bytes of key frames, in the host's memory
 _REHEARSED = 4  # steps before the first lesson of a student that another tutor has taught
-_TOLERANCE = 0.015  # of the metric on the key frame: a lesson may lose so much by being sent
+# Of the metric on the key frame: what a lesson may lose by being sent, and at most as differences.
+_TOLERANCE, _BEARABLE = 0.015, 0.1
 # Key frames from one student in the library to the next: while a scene lasts, and where it ends.
 _EVERY, _SCENE = 16, 3
 
@@ -351,17 +352,21 @@ class Stream:
         """
         Return the shortest draft that keeps the lesson, and its metric on the key frame.
 
-        The trainer's student is left as the robot will have it.
+        If no difference does, it is the last of them, which has lost least; or all weights, a
+        multiple of its bytes, where that has lost more than can be borne until the next key
+        frame. The trainer's student is left as the robot will have it.
         """
-        metric = lesson.metric
+        found: tuple[Draft, float] | None = None
         for draft in self._encoder.drafts(trainer.state.on_host(group), base):
             if draft.inter:
-                metric = trainer.judge(draft.decoded)
-            else:
+                found = draft, trainer.judge(draft.decoded)
+                if found[1] >= lesson.metric - _TOLERANCE:
+                    return found
+            elif found is None or found[1] < lesson.metric - _BEARABLE:
                 trainer.state.load(draft.decoded)
-            if metric >= lesson.metric - _TOLERANCE:
-                break
-        return draft, metric
+                return draft, lesson.metric
+        assert found is not None
+        return found
 
     def _update(self, weights: EncodedWeights, group: str, version: int) -> StudentUpdate:
         return StudentUpdate(

@@ -103,17 +103,17 @@ class Encoder:
         """
         Yield ways to send ``tensors``, the shortest first; nothing is noted yet.
 
+        The last one has them whole: it rounds no more than floats do.
         ``base`` is the version that the robot runs, None where that is unknown. Raise
         NonFiniteUpdate.
         """
         settings, encoding = self._settings, WEIGHT_ENCODINGS[self._settings.encoding]
         running = None if base is None else self._versions.get(base)
         due = settings.intra_period and self._since_intra + 1 >= settings.intra_period
-        if not encoding.inter or running is None or due:
-            yield intra(tensors, settings)
-            return
-        yield from _drafts(encoding, tensors, {name: running[name] for name in tensors},
-                           self._residual, settings.density)
+        if encoding.inter and running is not None and not due:
+            yield from _drafts(encoding, tensors, {name: running[name] for name in tensors},
+                               self._residual, settings.density)
+        yield intra(tensors, settings)
 
     def sent(
         self, draft: Draft, version: int, weights: Mapping[str, Tensor], base: int | None,

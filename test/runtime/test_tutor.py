@@ -133,9 +133,10 @@ def test_a_report_says_what_happens_while_it_happens(tutor: Tutor, scene: Scene)
 
 
 def test_a_robot_that_asks_for_its_student_changes_nothing(
-    tutor: Tutor, scene: Scene, info: StudentInfo,
+    tutor: Tutor, scene: Scene, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It gets what it was given last, to the bit, and the next answer is a difference to it."""
+    monkeypatch.setattr('shadowtutor_ros.runtime.stream._BEARABLE', 1.0)
     first = tutor.first_student('a')
     tutor.distill(key_frame(scene, session_id=first.session_id))
     again, whole = tutor.first_student('a'), tutor.first_student('a')
@@ -188,6 +189,25 @@ def test_a_lesson_that_is_lost_by_coarse_steps_is_sent_in_finer_ones(
         rms = (trained[spec.name] - first[spec.name]).square().mean().sqrt()
         if spec.length > 30_000:
             assert (spec.scale < 0.5 * rms) == (tolerance < 0)
+
+
+@pytest.mark.parametrize(('bearable', 'encoding'), [(-1.0, 'fp16'), (1.0, DELTA_DCT)])
+def test_where_no_difference_keeps_the_lesson_all_weights_are_sent(
+    tutor: Tutor, scene: Scene, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
+    bearable: float, encoding: str,
+) -> None:
+    monkeypatch.setattr('shadowtutor_ros.runtime.stream._TOLERANCE', -1.0)
+    monkeypatch.setattr('shadowtutor_ros.runtime.stream._BEARABLE', bearable)
+    start = tutor.first_student('a')
+    robot = student_from_update(start, info)
+    for frame in range(2):
+        update = tutor.distill(key_frame(
+            scene, frame, session_id=start.session_id, student_version=frame))
+        assert update.weights.encoding == encoding
+        robot.load(verify_update(update, robot, start.session_id, frame))
+        mask = robot.segment(scene.frames[frame])
+        metric = mean_iou_of_masks(mask, scene.labels[frame], len(info.class_names))
+        assert update.metric == pytest.approx(metric, abs=0.0 if encoding == DELTA_DCT else 0.02)
 
 
 def test_who_looks_on_sees_the_robots_own_mask_after_the_answer(

@@ -167,7 +167,9 @@ def test_every_draft_has_finer_steps_than_the_one_before() -> None:
     encoder = Encoder(WeightSettings())
     encoder.keep(0, WEIGHTS)
     trained = _learnt(1)
-    drafts = list(encoder.drafts(trained, 0))
+    *drafts, whole = encoder.drafts(trained, 0)
+    assert all(draft.inter for draft in drafts)
+    assert (whole.inter, whole.weights.encoding) == (False, FP16)
     scales = [draft.weights.tensors[0].scale for draft in drafts]
     unit = scales[3]
     assert scales == pytest.approx([4 * unit, 2.8 * unit, 2 * unit, unit, unit / 2, unit / 4])
