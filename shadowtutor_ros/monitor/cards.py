@@ -209,7 +209,7 @@ class TutorLine:
                 with _block('load'):
                     self._bar = _block('')
                 self._numbers = ui.label().classes('soft')
-            self._workers = ui.label().classes('soft small')
+            self._workers = ui.label().classes('soft small lines')
             self._detail = _Detail()
 
     def show(self, tutor: TutorView) -> None:
@@ -225,7 +225,7 @@ class TutorLine:
             f'load {100 * status.load:.0f} % · queue {status.queued} · {memory}'
             f'{len(status.streams)} of {status.max_streams} streams{limits(status)} · '
             f'{status.key_frames} lessons · {status.failures} failed')
-        self._workers.text = plain(who_is_where(status))
+        self._workers.text = '\n'.join(map(plain, who_is_where(status)))
         self._workers.visible = bool(self._workers.text)
         self._detail.show(status.detail)
 

@@ -23,6 +23,7 @@ body { font: 14px/1.4 system-ui, sans-serif; margin: 0; }
 .title { font-size: 19px; font-weight: 600; }
 .soft { color: var(--soft); }
 .small { font-size: 12px; }
+.lines { white-space: pre-line; }
 .mono { font-family: ui-monospace, monospace; }
 .card {
   background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px;

@@ -89,13 +89,13 @@ def workers(status: Any) -> str:
     return f'{sum(worker.ready for worker in status.workers)}/{len(status.workers)}'
 
 
-def who_is_where(status: Any) -> str:
-    """Return every worker of a tutor with its place, load and streams; nothing without workers."""
-    return '; '.join(
-        f'{worker.name} ({worker.where or "starts"}): load {100 * worker.load:.0f} %, '
+def who_is_where(status: Any) -> list[str]:
+    """Return a line for every worker of a tutor: its place, load and streams."""
+    return [
+        f'{worker.name} ({worker.where}): load {100 * worker.load:.0f} %, '
         + (', '.join(stream.stream_id for stream in status.streams
                      if stream.worker == worker.name) or 'no streams')
-        for worker in status.workers)
+        if worker.ready else f'{worker.name}: starts' for worker in status.workers]
 
 
 def who_does_how_much(status: Any) -> str:

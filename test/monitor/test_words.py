@@ -100,7 +100,7 @@ def test_who_of_a_pool_is_where() -> None:
                  WorkerStatus(name='worker2')],
         streams=[StreamStatus(stream_id=name, worker='worker1') for name in 'ab'])
     assert words.workers(status) == '1/2'
-    assert words.who_is_where(status) == (
-        'worker1 (gpu7, process 8): load 50 %, a, b; worker2 (starts): load 0 %, no streams')
+    assert words.who_is_where(status) == [
+        'worker1 (gpu7, process 8): load 50 %, a, b', 'worker2: starts']
     assert (words.workers(TutorStatus()), words.who_is_where(TutorStatus())) == (
-        words.NOTHING, '')
+        words.NOTHING, [])

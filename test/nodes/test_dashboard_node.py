@@ -18,6 +18,7 @@ import pytest
 from robots import lesson, Robots, status, wait_until
 from scene import Scene
 from sensor_msgs.msg import CompressedImage
+from shadowtutor_msgs.msg import WorkerStatus
 
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.harness.processes import NodeProcess, ProcessDied
@@ -129,6 +130,16 @@ def test_a_robot_is_shown_with_its_pictures_and_figures(
     painted = 0.4 * person + 0.6 * np.array(classes.colours[giraffe])
     for colour, expected in zip(seen, (person, painted, person)):
         assert np.abs(colour - expected).max() < 12, seen
+
+
+def test_a_pool_has_a_line_for_each_worker(page: Any, robots: Robots) -> None:
+    robots.tutor(['robot1'], workers=[
+        WorkerStatus(name='worker1', where='gpu7, process 8', ready=True, load=0.5),
+        WorkerStatus(name='worker2')])
+    lines = page.locator('.tutor .lines')
+    expect(lines).to_contain_text('worker1')
+    assert lines.evaluate('element => element.innerText') == (
+        'worker1 (gpu7, process 8): load 50 %, no streams\nworker2: starts')
 
 
 def test_what_a_student_sees_is_shown_while_it_comes(
