@@ -129,7 +129,9 @@ class Trainer:
             state.was_good_enough |= last.best_metric >= settings.threshold
         return Lesson(group, reports[0].metric, last.best_metric, int(last.steps))
 
-    def rehearse(self, frame: Frame, labelling: Labelling, steps: int) -> None:
+    def rehearse(
+        self, frame: Frame, labelling: Labelling, steps: int, on_step: OnStep | None = None,
+    ) -> None:
         """
         Take so many steps on a key frame for Adam's second moments alone: nothing else changes.
 
@@ -140,7 +142,7 @@ class Trainer:
         weights = state.on_host(FULL)
         past = state.lessons, state.was_good_enough
         try:
-            self.train(frame, labelling, most=steps)
+            self.train(frame, labelling, on_step, steps)
         finally:
             state.begin_from(weights)
             state.lessons, state.was_good_enough = past

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 import logging
 import math
@@ -225,7 +226,9 @@ class Stream:
             if trainer.group == FULL:
                 self.base_version = self.version
             if self._rehearses:
-                trainer.rehearse(frame, labelling, _REHEARSED)
+                with suppress(TimeIsUp):
+                    trainer.rehearse(frame, labelling, _REHEARSED,
+                                     LessonWatch(started + seconds / 2, None))
                 self._state.copy_(trainer.state)
                 self._rehearses = False
             limit = trainer.limit

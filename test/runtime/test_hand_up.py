@@ -134,6 +134,19 @@ def test_the_next_tutor_goes_on_from_the_robots_own_student(
     assert_same_weights(weights_of(robot.loop.student), state_of(second))
 
 
+def test_a_rehearsal_takes_no_longer_than_a_lesson_may(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    robot = Robot(make_tutor(scene, classes, info), scene)
+    robot.run(2)
+    second = make_tutor(scene, classes, info)
+    second.settings = replace(second.settings, lesson_seconds=0.0)
+    robot.link.turn_to(second)
+    robot.run(1)
+    assert not second._streams['a']._state.has_moments
+    assert_same_weights(weights_of(robot.loop.student), state_of(second))
+
+
 def test_a_tutor_that_a_robot_returns_to_takes_no_old_version_for_a_new_one(
     scene: Scene, classes: ClassSet, info: StudentInfo,
 ) -> None:
