@@ -122,7 +122,7 @@ class StudentNode(ManagedNode):
             self._channel_node = ChannelNode(self)
         self._tutors = Tutors([
             OneTutor(self, name, self._channel_to(number), p['goal_timeout'], self._seal,
-                     self.report)
+                     self.report, alone=len(self._tutor_names) == 1)
             for number, name in enumerate(self._tutor_names)], self._on_handover)
         if first is not None:
             self._check_task(first.student)

@@ -93,6 +93,25 @@ def test_a_tutor_that_stops_moving_is_replaced(system: System) -> None:
     assert (after.session_id, after.updates_rejected) == (before.session_id, 0)
 
 
+def test_a_lone_tutor_that_stands_still_for_a_moment_costs_no_key_frame(system: System) -> None:
+    """It seems gone, and comes back with its answer."""
+    tutor = system.tutor(teacher_weights=system.endless_labels())
+    system.student(min_stride=2, max_stride=2, goal_timeout=START)
+    system.replay(loop=True)
+    for _ in range(2):
+        before = system.wait(lambda s: s.updates_applied >= 2)
+        os.kill(tutor.pid, signal.SIGSTOP)
+        try:
+            during = system.wait(lambda s: 'the tutor /tutor is gone' in s.detail)
+            time.sleep(1.5)  # twice as long as a doubt lasts where another one could be asked
+        finally:
+            os.kill(tutor.pid, signal.SIGCONT)
+        assert during.link == StudentStatus.LINK_FAILED
+        after = system.wait(lambda s, applied=during.updates_applied: (
+            s.updates_applied > applied + 1 and s.link != StudentStatus.LINK_FAILED))
+        assert after.failures == before.failures == 0
+
+
 def test_when_all_are_gone_the_status_says_so(system: System) -> None:
     first, second = two_tutors(system)
     system.replay(loop=True)

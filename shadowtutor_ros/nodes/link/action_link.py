@@ -51,7 +51,8 @@ class ActionLink:
     A key frame of which nothing is heard, no result, feedback, piece or report, for ``timeout``
     seconds or what ``send`` was told, is cancelled and has failed. Replies to any but the newest
     key frame are ignored. With a ``channel`` images and weights travel there. While ``gone`` says
-    so there is no tutor, whatever the graph remembers of one.
+    so there is no tutor, whatever the graph remembers of one; but a tutor's process that seems to
+    have ended has at least ``grace`` seconds to come back, and is asked meanwhile.
 
     Nothing is taken from nodes that answer to one name. With a key in ``seal`` what has no right
     tag is no answer and no sign of life; whoever sends it is only told of when time runs out.
@@ -59,13 +60,14 @@ class ActionLink:
 
     def __init__(
         self, node: Node, name: str, timeout: float, channel: PieceChannel | None = None,
-        seal: Seal = UNKEYED, gone: Callable[[], bool] = lambda: False,
+        seal: Seal = UNKEYED, gone: Callable[[], bool] = lambda: False, grace: float = 0.0,
     ) -> None:
         self._node = node
         self._seal = seal
         self._usual_timeout = self._timeout = timeout
         self._name = name
         self._gone = gone
+        self._grace = grace
         self._channel = channel
         self._client = GoalClient(
             node, Distill, name, on_second=self._on_second_answer,
@@ -76,7 +78,8 @@ class ActionLink:
         self._sequence = 0
         self._deadline = self._sent = self._heard = 0.0  # time.monotonic()
         self._patience = Patience()
-        self._patient_until = 0.0  # time.monotonic(); until then it may be this machine
+        self._slow_until = 0.0  # time.monotonic(); until then it may be this machine
+        self._patient_until = 0.0  # and until then key frames are sent all the same
         self._doubted = False  # and so the key frame may get no answer
         self._reply: Reply | None = None
         self._reply_counts = 0.0  # time.monotonic() from which no second answer will come
@@ -87,7 +90,8 @@ class ActionLink:
     @property
     def ready(self) -> bool:
         """Say whether there is a tutor, as far as is known."""
-        return not self._gone() and self._client.server_is_ready()
+        patient = time.monotonic() < self._patient_until
+        return (patient or not self._gone()) and self._client.server_is_ready()
 
     def send(self, key_frame: KeyFrame, timeout: float | None = None) -> None:
         sequence = key_frame.sequence
@@ -99,7 +103,7 @@ class ActionLink:
             self._sent = time.monotonic()
             self._patience.begin()
             self._extend()
-            if self.is_patient():
+            if time.monotonic() < self._patient_until:
                 self._doubt()
         if not self.ready:
             self._answer(sequence, LinkFailure(f'no tutor at {self._name}', True, True))
@@ -148,27 +152,29 @@ class ActionLink:
     def doubt(self) -> None:
         """Wait for a sign of life only briefly: a tutor's process seems to have ended."""
         with self._answered:
-            self._patient_until = time.monotonic() + _MOMENT * (self._patience.factor() - 1)
+            now = time.monotonic()
+            self._slow_until = now + _MOMENT * (self._patience.factor() - 1)
+            self._patient_until = max(self._slow_until, now + self._grace)
             self._doubt()
 
     def trust(self) -> None:
         """Take that the tutor's process lives after all, as if by a sign of life."""
         with self._answered:
-            self._patient_until = 0.0
+            self._slow_until = self._patient_until = 0.0
             if self._doubted:
                 self._extend()
 
     def meet(self) -> None:
         """Take that there is another process now: one in doubt did end, and its key frame too."""
         with self._answered:
-            self._patient_until = 0.0
+            self._slow_until = self._patient_until = 0.0
             if self._doubted:
                 self._deadline = time.monotonic()
                 self._answered.notify_all()
 
-    def is_patient(self) -> bool:
+    def is_slow(self) -> bool:
         """Say whether a tutor that seems to have ended may do so for this machine's slowness."""
-        return time.monotonic() < self._patient_until
+        return time.monotonic() < self._slow_until
 
     def close(self) -> None:
         """Give up and end the connection to the tutor."""
@@ -186,7 +192,7 @@ class ActionLink:
     def _doubt(self) -> None:
         factor = self._patience.factor()
         enough = max(self._heard + _DOUBT * factor, self._sent + _FIRST_SIGN * factor,
-                     time.monotonic() + _MOMENT * factor)
+                     time.monotonic() + _MOMENT * factor, self._patient_until)
         if self._sequence and self._reply is None and enough < self._deadline:
             self._deadline, self._doubted = enough, True
             self._answered.notify_all()

@@ -19,6 +19,7 @@ from shadowtutor_ros.wire.seal import Seal
 from shadowtutor_ros.wire.update import KeyFrame
 
 _ACTION = '/distill'
+_GRACE = 3.0  # seconds: who cannot ask another one loses nothing by waiting for the same process
 
 
 class BadTutorNames(ShadowTutorError, ValueError):
@@ -51,26 +52,26 @@ class OneTutor:
     One tutor as a robot reaches it; ``channel`` is the robot's end of its pieces, None: without.
 
     ``node_name`` is ``name`` fully qualified. ``on_change`` is called when its process comes or
-    goes, as the middleware sees it.
+    goes, as the middleware sees it. ``alone``: there is none that could take over.
     """
 
     def __init__(
         self, node: Node, name: str, channel: PieceChannel | None, timeout: float, seal: Seal,
-        on_change: Callable[[], None],
+        on_change: Callable[[], None], alone: bool = False,
     ) -> None:
         self.name = name
         self.node_name = node.resolve_service_name(name + _ACTION).removesuffix(_ACTION)
         self.channel = channel
         self._on_change = on_change
         self.link = ActionLink(
-            node, name + _ACTION, timeout, channel, seal, self.is_gone)
+            node, name + _ACTION, timeout, channel, seal, self.is_gone, _GRACE if alone else 0.0)
         self._presence: TutorPresence | None = None
         self._presence = TutorPresence(node, name, self._on_presence)
 
     def is_gone(self) -> bool:
         """Say whether there was one, and is none any more, as far as this machine can tell."""
         presence = self._presence
-        return presence is not None and presence.gone and not self.link.is_patient()
+        return presence is not None and presence.gone and not self.link.is_slow()
 
     def close(self) -> None:
         """End all connections."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 import queue
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -244,15 +245,31 @@ def test_on_a_starved_machine_a_doubt_takes_longer(
     """Also of a key frame that is sent meanwhile."""
     monkeypatch.setattr(ends.link._patience, 'factor', lambda: 10.0)
     ends.tutor.accept.set()
-    assert not ends.link.is_patient()
+    assert not ends.link.is_slow()
     ends.link.doubt()
-    assert ends.link.is_patient()
+    assert ends.link.is_slow()
     ends.link.send(key_frame(1))
     ends.tutor.done.wait(1.5)  # twice as long as a doubt lasts else
     assert ends.link.receive(wait=False) is None
     assert failure(ends.link) == LinkFailure('the tutor at /tutor/distill is gone', True, True)
     ends.link.trust()
-    assert not ends.link.is_patient()
+    assert not ends.link.is_slow()
+
+
+def test_who_has_a_grace_is_asked_and_waited_for_until_it_is_over(ends: Ends) -> None:
+    link = ActionLink(ends.robot, NAME, TIMEOUT, gone=lambda: True, grace=2.0)
+    assert link._client.wait_for_server(TIMEOUT)
+    ends.tutor.accept.set()
+    link.doubt()
+    assert not link.is_slow()  # and so the status says that it is gone
+    started = time.monotonic()
+    link.send(key_frame(1))
+    assert failure(link) == LinkFailure('the tutor at /tutor/distill is gone', True, True)
+    assert time.monotonic() - started > 1.5
+    assert ends.tutor.asked.get(timeout=TIMEOUT) == 1
+    link.send(key_frame(2))
+    assert failure(link) == LinkFailure('no tutor at /tutor/distill', True, True)
+    link.close()
 
 
 def test_after_a_doubt_that_has_ended_silence_is_silence(ends: Ends) -> None:
