@@ -39,25 +39,28 @@ class Harvest:
             seat.gathered = seat.worker.learnt(_AT_ONCE)
         if seat.gathered.done():
             gathered, seat.gathered = seat.gathered, None
-            self._keep(gathered, 0.0)
+            self._keep(seat, gathered, 0.0)
 
     def gather_all(self, seats: Iterable[Seat]) -> None:
         """Take all that there is, of workers that answer soon."""
         if self._states is None:
             return
         end = time.monotonic() + _LAST_SECONDS
-        answers = [answer for seat in seats if seat.ready
+        answers = [(seat, answer) for seat in seats if seat.ready
                    for answer in (seat.gathered, seat.worker.learnt(_ALL)) if answer is not None]
-        for answer in answers:
-            self._keep(answer, max(0.0, end - time.monotonic()))
+        for seat, answer in answers:
+            self._keep(seat, answer, max(0.0, end - time.monotonic()))
 
     def close(self) -> None:
         """Keep what waits, and let others use the place."""
         if self._states is not None:
             self._states.close()
 
-    def _keep(self, answer: Future[Mapping[str, Snapshot]], seconds: float) -> None:
+    def _keep(
+        self, seat: Seat, answer: Future[Mapping[str, Snapshot]], seconds: float,
+    ) -> None:
         assert self._states is not None
         with suppress(WorkerLost, FutureTimeout):  # whoever asks for its report says so
             for stream_id, snapshot in answer.result(seconds).items():
-                self._states.put(stream_id, snapshot)
+                if stream_id in seat.streams:  # else another worker may know it better by now
+                    self._states.put(stream_id, snapshot)

@@ -199,6 +199,9 @@ class Pool:
             future = seat.worker.submit(
                 errand.key_frame, self._harvest.seed_for(seat, errand.key_frame.stream_id))
         except Exception as error:
+            with self._lock:
+                if errand.seat is not None:
+                    errand.seat.errands.discard(errand)
             errand.answer.set_exception(error)
             return
         future.add_done_callback(partial(self._on_answer, errand, seat))

@@ -171,6 +171,20 @@ def test_an_error_of_a_lesson_is_the_askers(company: Company, scene: Scene) -> N
     assert not company.workers[0].closed
 
 
+def test_a_key_frame_that_cannot_be_handed_on_is_not_waited_for(
+    company: Company, scene: Scene, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = company.pool()
+
+    def submit(key_frame: KeyFrame, brought: Snapshot | None = None) -> None:
+        raise BrokenPipeError('nobody listens')
+
+    monkeypatch.setattr(company.workers[0], 'submit', submit)
+    with pytest.raises(BrokenPipeError):
+        pool.submit(key_frame(scene)).result(60)
+    assert not pool._seats[0].errands
+
+
 def test_a_stream_belongs_to_one_robot(company: Company, scene: Scene) -> None:
     pool = company.pool()
     pool.admit('a', 1)
