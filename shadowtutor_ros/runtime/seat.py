@@ -16,7 +16,7 @@ from shadowtutor_ros.snapshot import Snapshot
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 _FIRST = 4  # lessons of a worker that may take long: nothing is in its caches yet
-_KEEP = 0.7  # of the mean service time, with every new value
+_KEEP = 0.9  # of the mean service time, with every new value: a stream that moves costs something
 
 
 @dataclass(eq=False)

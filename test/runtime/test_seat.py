@@ -39,7 +39,7 @@ def test_the_time_of_a_key_frame_is_measured_after_the_first_lessons(seat: Seat)
     assert seat.service == pytest.approx(0.1)
     assert seat.load == 0.0
     seat.hear('here', report(9.0, a=17), 50.0)  # one has left
-    assert seat.service == pytest.approx(0.7 * 0.1 + 0.3 * 0.4)
+    assert seat.service == pytest.approx(0.9 * 0.1 + 0.1 * 0.4)
     assert seat.load == pytest.approx(0.4)
 
 
