@@ -40,7 +40,9 @@ from shadowtutor_ros.wire.weights import EncodedWeights
 _LOG = logging.getLogger(__name__)
 _VERSIONS = 3  # kept at most: what the robot runs, what it was given, what it is given next
 _REMEMBERED = 64 << 20  # bytes of key frames, in the host's memory
-_REHEARSED = 4  # steps before the first lesson of a student that another tutor has taught
+# Before the first lesson of a student that another tutor has taught, steps; and seconds that both
+# may take where lessons have a limit: the robot has waited long enough.
+_REHEARSED, _SOON = 4, 4.0
 # Of the metric on the key frame: what a lesson may lose by being sent, and at most as differences.
 _TOLERANCE, _BEARABLE = 0.015, 0.1
 # Key frames from one student in the library to the next: while a scene lasts, and where it ends.
@@ -226,6 +228,7 @@ class Stream:
             if trainer.group == FULL:
                 self.base_version = self.version
             if self._rehearses:
+                seconds = min(seconds, _SOON) if math.isfinite(seconds) else seconds
                 with suppress(TimeIsUp):
                     trainer.rehearse(frame, labelling, _REHEARSED,
                                      LessonWatch(started + seconds / 2, None))
@@ -293,7 +296,7 @@ class Stream:
         try:
             return self._train(trainer, frame, labelling, watch, allowed)
         except TimeIsUp:  # the best weights are in place
-            _LOG.warning('%r: a lesson of %dx%d pixels was ended after %d steps: lesson_seconds',
+            _LOG.warning('%r: a lesson of %dx%d pixels was ended after %d steps: it took too long',
                          self.stream_id, *frame.shape[:2], watch.steps)
             return Lesson(group, watch.metrics[0], max(watch.metrics), watch.steps)
 

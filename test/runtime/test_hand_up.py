@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import math
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,23 @@ def test_a_rehearsal_takes_no_longer_than_a_lesson_may(
     robot.run(1)
     assert not second._streams['a']._state.has_moments
     assert_same_weights(weights_of(robot.loop.student), state_of(second))
+
+
+@pytest.mark.parametrize(('limit', 'ended'), [(60.0, True), (math.inf, False)])
+def test_where_lessons_have_a_limit_the_first_answer_comes_soon(
+    scene: Scene, classes: ClassSet, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
+    limit: float, ended: bool,
+) -> None:
+    monkeypatch.setattr('shadowtutor_ros.runtime.stream._SOON', 0.0)
+    robot = Robot(make_tutor(scene, classes, info), scene)
+    robot.run(2)
+    second = make_tutor(scene, classes, info)
+    second.settings = replace(second.settings, lesson_seconds=limit)
+    robot.link.turn_to(second)
+    robot.run(2)
+    steps = [update.steps for update in robot.link.updates]
+    assert (steps[0] == 0) == ended
+    assert steps[1] > 0
 
 
 def test_a_tutor_that_a_robot_returns_to_takes_no_old_version_for_a_new_one(
