@@ -7,7 +7,6 @@ import argparse
 from array import array
 import json
 from pathlib import Path
-import sys
 import threading
 import time
 
@@ -54,12 +53,18 @@ class Camera:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._ended = threading.Event()
-        for target in self._executor.spin, self._publish:
-            threading.Thread(target=target, daemon=True).start()
+        self._threads = [threading.Thread(target=target)
+                         for target in (self._executor.spin, self._publish)]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
+        """End both threads and the node."""
         self._ended.set()
         self._executor.shutdown()
+        for thread in self._threads:
+            thread.join()
+        self._node.destroy_node()
 
     def _publish(self) -> None:
         number = 0
@@ -101,7 +106,7 @@ def main() -> None:
     print(json.dumps({'started': started, 'ended': time.time(), 'seen': seen,
                       'works': camera.works, 'share': camera.share}), flush=True)
     camera.close()
-    sys.stdout.flush()
+    rclpy.shutdown()
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+import os
 from pathlib import Path
 import signal
 import time
@@ -195,6 +196,20 @@ def test_a_helper_says_how_it_is(lab: Lab, context: Context, scene: Scene) -> No
     assert said('helps /student').level == DiagnosticStatus.OK
     executor.shutdown()
     node.destroy_node()
+
+
+def test_a_helper_that_stood_still_joins_again(lab: Lab, scene: Scene) -> None:
+    lab.share()
+    helper = lab.helper('/helper')
+    lab.wait_for('/helper')
+    os.kill(helper.pid, signal.SIGSTOP)
+    try:
+        lab.wait_for()
+    finally:
+        os.kill(helper.pid, signal.SIGCONT)
+    lab.wait_for('/helper')
+    assert np.array_equal(lab.robot.mask('/helper', scene.frames[0]),
+                          lab.robot.student.segment(scene.frames[0]))
 
 
 def test_a_helper_ends_well_whatever_it_does(lab: Lab, scene: Scene) -> None:

@@ -136,6 +136,14 @@ def test_a_whole_number_will_do_for_a_text_and_a_fraction(
 
 
 @pytest.mark.ros
+def test_what_yaml_takes_for_false_is_off_where_that_is_a_choice(context: Context) -> None:
+    node = node_with(context, share=False)
+    assert declare(node, (Parameter('share', 'auto', 'A choice.', choices=('off', 'auto')),)) == {
+        'share': 'off'}
+    node.destroy_node()
+
+
+@pytest.mark.ros
 @pytest.mark.parametrize(('values', 'error', 'message'), [
     ({'mode': 3}, ParameterError, 'mode: expected one of'),
     ({'speed': True}, InvalidParameterTypeException, 'speed'),

@@ -25,11 +25,15 @@ from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link import helpers as helpers_module
 from shadowtutor_ros.nodes.link.channel_node import ChannelNode
-from shadowtutor_ros.nodes.link.helpers import Helpers, MOST_HELPERS
+from shadowtutor_ros.nodes.link.helpers import helper_channel, Helpers, MOST_HELPERS
 from shadowtutor_ros.nodes.link.helping import Helping
+from shadowtutor_ros.nodes.link.payload_stream import PayloadStream
+from shadowtutor_ros.nodes.link.piece_channel import DOWN, UP
 from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.helper import Helper
+from shadowtutor_ros.runtime.robot_state import KeptStudent
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
+from shadowtutor_ros.wire.jobs import encode_need
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame
 from shadowtutor_ros.wire.piece_messages import update_from_bytes
 from shadowtutor_ros.wire.seal import Seal, UNKEYED
@@ -190,6 +194,46 @@ def test_a_helper_that_loses_its_weights_joins_anew(lab: Lab, scene: Scene) -> N
     assert np.array_equal(lab.robot.mask('/helper', scene.frames[0]),
                           lab.robot.student.segment(scene.frames[0]))
     assert helpers.standings()['/helper'].device is lab.robot.devices['/helper']
+
+
+@pytest.mark.parametrize('answer', [encode_need('lost them'), b'\x09 is no answer'])
+def test_who_answers_that_it_has_no_weights_or_nonsense_is_let_go(
+    lab: Lab, answer: bytes,
+) -> None:
+    lab.share()
+    node = lab.node('other')
+    channel = ChannelNode(node)
+    lab.stack.callback(channel.close)
+    stream = PayloadStream(
+        channel.node, helper_channel('/student', ROBOT, 5), DOWN, UP, 1 << 24,
+        lambda stream, payload: stream.send(answer), lambda: None, UNKEYED)
+    lab.stack.callback(stream.close)
+    statuses = node.create_publisher(HelperStatus, '/student/helpers', qos.HELPERS)
+
+    def left() -> bool:
+        statuses.publish(UNKEYED.sign(HelperStatus(
+            name='/other', process=1, robot=ROBOT, channel=5, moment=time.monotonic_ns()),
+            b'/student/helpers'))
+        return lab.robot.leaves == ['/other']
+
+    wait_until(left, TIMEOUT)
+    assert not lab.robot.devices
+    left()
+    assert lab.robot.joins == ['/other']  # that channel is used up
+
+
+def test_a_student_is_taught_as_it_is_at_that_moment(lab: Lab, scene: Scene) -> None:
+    lab.share()
+    lab.helper()
+    lab.wait_for('/helper')
+    noise = np.random.default_rng(3).integers(0, 256, (1200, 1600, 3), np.uint8)
+    lab.robot.deal('/helper', noise)  # which is packed first, and takes a while
+    robot = lab.robot.student
+    lab.robot.devices['/helper'].learn(KeptStudent(robot, SESSION, 1))
+    expected = robot.segment(scene.frames[0])
+    robot.load({name: tensor + 0.05 for name, tensor in robot.weights(PARTIAL).items()})
+    assert np.array_equal(lab.robot.mask('/helper', scene.frames[0]), expected)
+    assert not np.array_equal(robot.segment(scene.frames[0]), expected)
 
 
 def test_who_cannot_compute_as_the_robot_does_says_so_and_stays_away(lab: Lab) -> None:
