@@ -106,7 +106,7 @@ def main() -> None:
     print(json.dumps({'started': started, 'ended': time.time(), 'seen': seen,
                       'works': camera.works, 'share': camera.share}), flush=True)
     camera.close()
-    rclpy.shutdown()
+    rclpy.try_shutdown()
 
 
 if __name__ == '__main__':

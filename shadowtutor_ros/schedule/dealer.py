@@ -260,7 +260,26 @@ class Dealer:
         if device is self._own:
             # It is measured by frames, unless those go to better ones.
             return (WHOLE,) if self.share != PIPELINE and WHOLE in device.paces else ()
-        return {FRAMES: (WHOLE,), PIPELINE: (BACK,), AUTO: (WHOLE, BACK)}[self.share]
+        if self.share == AUTO:
+            return (WHOLE, BACK) if self._back_may_pay(device) else (WHOLE,)
+        return {FRAMES: (WHOLE,), PIPELINE: (BACK,)}[self.share]
+
+    def _back_may_pay(self, device: _Device) -> bool:
+        """
+        Say whether to measure a device's back: features are long, and cost the robot's time.
+
+        First one device is measured; the others only if, as fast as the best, they could make
+        a pipeline that gives more than frames do.
+        """
+        if self._pipelined:
+            return True
+        answering = [each for each in self._others.values() if each.answers]
+        backs = [each.paces[BACK].rate for each in answering if BACK in each.paces]
+        known = all(WHOLE in each.paces for each in (self._own, *answering))
+        if self._front is None or not backs or not known:
+            return device in answering[:1]
+        frames = sum(each.paces[WHOLE].rate for each in self._good(WHOLE))
+        return min(self._front.rate, max(backs) * len(answering)) > frames
 
     def _probe_every(self, device: _Device, kind: str) -> float:
         if device is self._own:

@@ -142,6 +142,34 @@ def test_auto_takes_what_gives_more(front: float, others: int, doing: str) -> No
     assert rates[AUTO] >= 0.9 * max(rates.values())
 
 
+@pytest.mark.parametrize(('others', 'front', 'measured'), [
+    ('abcd', 0.04, 'a'),  # five devices do more frames than the front alone
+    ('ab', 0.01, 'a'),  # two more devices' backs are slower than three devices' frames
+    ('ab', 0.03, 'ab')])
+def test_auto_measures_no_backs_that_cannot_pay(
+    others: str, front: float, measured: str,
+) -> None:
+    dealer = Dealer(AUTO)
+    for name in others:
+        dealer.join(name)
+    back = 0.09 if front == 0.01 else 0.05
+    backs: set[str] = set()
+    for number in range(1, 9):
+        now = number * 30.0
+        deal = dealer.deal(number, now)
+        if deal is None or deal.kind == BACK:
+            break  # all is measured
+        dealer.done(deal.device, number, 0.1, 0.0, now + 0.1)
+        while (probe := dealer.probe(-number, now + 1)) is not None:
+            if probe.kind == BACK:
+                backs.add(probe.device)
+                dealer.front_done(-number, front, now + 1)
+                dealer.done(probe.device, -number, back, 0.0, now + 2)
+            else:
+                dealer.done(probe.device, -number, 0.1, 0.0, now + 2)
+    assert backs == set(measured)
+
+
 def test_auto_pipelines_where_only_that_is_fast() -> None:
     """Frames are long on the way to where they are worked on, features are not."""
     dealer = Dealer(AUTO)
