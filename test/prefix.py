@@ -4,7 +4,7 @@
 from pathlib import Path
 import sys
 
-NODES = ('dashboard_node', 'replay_node', 'student_node', 'tutor_node')
+NODES = ('dashboard_node', 'helper_node', 'replay_node', 'student_node', 'tutor_node')
 _PROGRAM = '#!/bin/sh\nexec {python} -m shadowtutor_ros.nodes.{node} "$@"\n'
 
 

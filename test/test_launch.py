@@ -172,6 +172,27 @@ def test_all_arguments_of_the_nodes_are_shown(name: str) -> None:
     assert shown(name) >= nodes - {'namespace'} | {'robots'}
 
 
+def test_every_robot_has_its_own_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = started(monkeypatch, 'bringup', robots='red,blue', helpers='2')
+    helpers = {command.partition('__ns:=')[2].split(' ')[0] + '/'
+               + command.partition('__node:=')[2].split(' ')[0]: parameters(command)
+               for executable, command, _ in found if executable == 'helper_node'}
+    assert helpers == {f'/{robot}/helper{number}': [{'robot': f'/{robot}/student'}]
+                       for robot in ('red', 'blue') for number in (1, 2)}
+    for executable, command, _ in found:
+        if executable == 'student_node':
+            assert parameters(command) == [{'share': 'auto'}]
+    (student,) = parameters(commands(
+        monkeypatch, 'bringup', helpers='1', share='frames')['student_node'])
+    assert student == {'share': 'frames'}
+
+
+def test_a_helper_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    (command,) = commands(monkeypatch, 'helper', robot='/student', helper_name='arm').values()
+    assert '__node:=arm' in command
+    assert parameters(command) == [{'robot': '/student'}]
+
+
 def test_real_cameras_need_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands(monkeypatch, 'bringup').keys() == {'student_node', 'tutor_node'}
     with pytest.raises(ValueError, match='at most one per robot, 1, got 2'):
