@@ -9,7 +9,7 @@ laboratory, its helpers are the other (as root, with iproute2 and nftables); --n
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, ExitStack
 import itertools
 import json
@@ -215,6 +215,28 @@ def one_leaves(
             'longest_pause_ms': 1e3 * float(np.diff(arrivals).max())}
 
 
+def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw frames per second and latency over devices, a line for each mode and loss."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout='constrained')
+    axes = figure.subplots(1, 2)
+    alone = {row['loss_percent']: row for row in rows if row['devices'] == 1}
+    for mode, loss in sorted({(row['mode'], row['loss_percent']) for row in rows} - {
+            ('off', loss) for loss in alone}):
+        line = sorted((row for row in rows if row['loss_percent'] == loss
+                       and (row['mode'] == mode or row is alone.get(loss))),
+                      key=lambda row: row['devices'])
+        for axis, name in zip(axes, ('fps', 'latency_ms_p50')):
+            axis.plot([row['devices'] for row in line], [row[name] for row in line],
+                      'o:' if loss else 'o-', label=f'{mode}, {loss:g} % loss')
+    for axis, title in zip(axes, ('frames per second', 'latency p50, ms')):
+        axis.set(xlabel='devices', title=title, ylim=(0, None))
+    axes[1].set(yscale='log', ylim=(100, None))
+    axes[0].legend(fontsize='small')
+    figure.savefig(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser('musical_chair', description=__doc__)
     parser.add_argument('video', type=Path)
@@ -229,6 +251,7 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=10.0, help='of each row')
     parser.add_argument('--rate', type=float, help="the camera's, in every row")
     parser.add_argument('--first-rate', type=float, default=8.0, help='before one is measured')
+    parser.add_argument('--plot', type=Path, help='a picture of the table')
     parser.add_argument('--logs', type=Path, help='folder that is kept')
     parser.add_argument('--no-lab', action='store_true')
     parser.add_argument('--no-leaving', action='store_true')
@@ -252,6 +275,8 @@ def main() -> None:
             found['one_leaves'] = one_leaves(options, lab, logs, _OVERLOAD * best)
             options.json.write_text(json.dumps(found, indent=1))
             print(found['one_leaves'])
+    if options.plot:
+        plot(found['rows'], options.plot)
 
 
 if __name__ == '__main__':

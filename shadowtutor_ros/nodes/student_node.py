@@ -251,7 +251,8 @@ class StudentNode(ManagedNode):
             assert self._channel_node is not None
             self._sharing = StudentSharing(
                 self, self._channel_node.node, self._robot,
-                KeptStudent(student, session_id, version), self._values, self._seal)
+                KeptStudent(student, session_id, version), self._values, self._seal,
+                self._place)
         self._loop = StudentLoop(
             student, Scheduler(schedule), self._tutors, self._stream_id, key_frames, session_id,
             version, LinkPolicy(limits) if limits else None,
@@ -289,10 +290,7 @@ class StudentNode(ManagedNode):
     # -- every frame, in the worker thread -----------------------------------------------------
 
     def _work(self, loop: StudentLoop) -> None:
-        try:
-            place_thread(self._cpus, self._values['nice'])
-        except OSError as error:
-            self.get_logger().warning(f'parameters cpus and nice have no effect: {error}')
+        self._place()
         while (msg := self._next(loop)) is not None:
             try:
                 self._segment(loop, msg)
@@ -304,6 +302,12 @@ class StudentNode(ManagedNode):
                 self.report()
             except Exception as error:
                 self._on_lost(error)
+
+    def _place(self) -> None:
+        try:
+            place_thread(self._cpus, self._values['nice'])
+        except OSError as error:
+            self.get_logger().warning(f'parameters cpus and nice have no effect: {error}')
 
     def _next(self, loop: StudentLoop) -> Image | CompressedImage | None:
         loop.wait()  # so that the newest image is taken

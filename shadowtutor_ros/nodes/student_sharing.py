@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 import math
 from typing import Any
@@ -26,15 +27,16 @@ class StudentSharing:
     """
     Has helpers of ``node`` work on the frames of ``student`` as the parameters ``p`` say.
 
-    ``channels`` is the node of all channels, ``robot`` the process's random number.
+    ``channels`` is the node of all channels, ``robot`` the process's random number; ``begin`` is
+    called first in the thread that computes here.
     """
 
     def __init__(
         self, node: Node, channels: Node, robot: int, student: KeptStudent, p: dict[str, Any],
-        seal: Seal,
+        seal: Seal, begin: Callable[[], None],
     ) -> None:
         self._name = node.get_fully_qualified_name()
-        self.inference = SharedInference(student, p['share'])
+        self.inference = SharedInference(student, p['share'], begin=begin)
         self._helpers = Helpers(
             node, channels, robot, self.inference, partial(packing_of, p), seal)
 

@@ -43,18 +43,19 @@ class SharedInference:
 
     Each answer is made with weights of one version, those that were the newest when its frame was
     submitted. The answers come in any order. One thread submits, loads and waits; devices join,
-    answer and leave from any other. ``share`` is one of the dealer's SHARES, ``clock`` in seconds.
+    answer and leave from any other. ``share`` is one of the dealer's SHARES, ``clock`` in seconds;
+    ``begin`` is called first in the thread that computes.
     """
 
     def __init__(
         self, student: KeptStudent, share: str,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._student, *version = student
         self._version = version[0], version[1]
         self._clock = clock
         self._dealer = Dealer(share)
-        self._own = ThreadPoolExecutor(1, 'own')
+        self._own = ThreadPoolExecutor(1, 'own', begin)
         self._changed = threading.Condition()
         self._joining: dict[str, Device] = {}
         self._devices: dict[str, Device] = {}

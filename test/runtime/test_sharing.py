@@ -74,6 +74,16 @@ def test_all_devices_work(shared: Shared, student: Student, scene: Scene) -> Non
     assert shared.shares()[0] == FRAMES
 
 
+def test_who_computes_is_asked_to_begin(student: Student, scene: Scene) -> None:
+    began: list[str] = []
+    shared = SharedInference(KeptStudent(student, 7, 1), 'frames', begin=lambda: began.append(
+        threading.current_thread().name))
+    for frame in scene.frames[:2]:
+        shared.submit(frame).result(60)
+    assert began == ['own_0']
+    shared.close()
+
+
 def test_who_leaves_before_it_was_given_the_student_is_not_there(student: Student) -> None:
     shared = SharedInference(KeptStudent(student, 7, 1), 'frames')
     go = threading.Event()
