@@ -29,8 +29,8 @@ def test_helpers_share_the_work_while_the_robot_learns(system: System) -> None:
     processes = {name: helper(system, name) for name in HELPERS}
     system.student(share='frames', share_format='png', min_stride=4, max_stride=8)
     system.replay(loop=True)
-    status = system.wait(lambda s: len(works(s)) >= 3 and s.updates_applied >= 3)
-    assert status.share == 'frames'
+    status = system.wait(
+        lambda s: len(works(s)) >= 3 and s.updates_applied >= 3 and s.share == 'frames')
     assert status.devices[0].name == '/student'
     assert {device.name for device in status.devices[1:]} == {f'/{name}' for name in HELPERS}
 
