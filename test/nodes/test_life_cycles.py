@@ -113,6 +113,25 @@ def test_a_student_goes_through_its_life_twice(system: System, manager: Manager)
     assert manager.state('/student') == 'finalized'
 
 
+def test_a_student_that_shares_its_frames_goes_through_its_life_twice(
+    system: System, manager: Manager,
+) -> None:
+    system.tutor(teacher_weights=system.endless_labels())
+    system._start('helper_node', {'threads': 1, 'device': 'cpu'})
+    system.student(autostart=False, share='frames')
+    system.wait(lambda s: True)
+    system.replay(loop=True)
+    for _ in range(2):
+        assert manager.change('/student', 'configure')
+        assert manager.change('/student', 'activate')
+        system.wait(lambda s: sum(device.frames > 0 for device in s.devices) == 2)
+        assert manager.change('/student', 'deactivate')
+        resting = system.wait(lambda s: s.detail.startswith(INACTIVE))
+        assert [device.name for device in resting.devices] == ['/student', '/helper']
+        assert manager.change('/student', 'cleanup')
+        system.wait(lambda s: s.detail == UNCONFIGURED and not s.devices)
+
+
 def test_a_student_that_cannot_configure_can_try_again(
     system: System, manager: Manager, info: StudentInfo, tmp_path: Path,
 ) -> None:
