@@ -118,9 +118,10 @@ def test_a_student_that_shares_its_frames_goes_through_its_life_twice(
 ) -> None:
     system.tutor(teacher_weights=system.endless_labels())
     system._start('helper_node', {'threads': 1, 'device': 'cpu'})
-    system.student(autostart=False, share='frames')
+    student = system.student(autostart=False, share='frames')
     system.wait(lambda s: True)
     system.replay(loop=True)
+    threads = []
     for _ in range(2):
         assert manager.change('/student', 'configure')
         assert manager.change('/student', 'activate')
@@ -130,6 +131,8 @@ def test_a_student_that_shares_its_frames_goes_through_its_life_twice(
         assert [device.name for device in resting.devices] == ['/student', '/helper']
         assert manager.change('/student', 'cleanup')
         system.wait(lambda s: s.detail == UNCONFIGURED and not s.devices)
+        threads.append(len(list(Path(f'/proc/{student.pid}/task').iterdir())))
+    assert threads[1] <= threads[0]
 
 
 def test_a_student_that_cannot_configure_can_try_again(
