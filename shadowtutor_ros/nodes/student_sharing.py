@@ -17,10 +17,10 @@ from shadowtutor_ros.nodes.student_settings import packing_of
 from shadowtutor_ros.runtime.robot_state import KeptStudent
 from shadowtutor_ros.runtime.sharing import SharedInference
 from shadowtutor_ros.schedule.dealer import ALONE, OWN, Share
-from shadowtutor_ros.wire.messages import quoted
+from shadowtutor_ros.wire.messages import clipped
 from shadowtutor_ros.wire.seal import Seal
 
-_LONGEST_STATE = 64
+_LONGEST_STATE = 64  # bytes
 
 
 class StudentSharing:
@@ -59,7 +59,7 @@ class StudentSharing:
         devices += [_device(share.device, share, standings.get(share.device)) for share in others]
         known = {device.name for device in devices}
         devices += [DeviceShare(
-            name=name, state=_short(standing.status.detail or 'joins'),
+            name=name, state=clipped(standing.status.detail or 'joins', _LONGEST_STATE),
             service_ms=math.nan, link_ms=math.nan)
             for name, standing in standings.items() if name not in known]
         status.devices = devices[:1 + MOST_HELPERS]
@@ -75,7 +75,3 @@ def _device(name: str, share: Share, standing: Standing | None) -> DeviceShare:
         queued=standing.device.queued if standing is not None and standing.device else 0,
         service_ms=math.nan if pace is None else 1e3 * pace.service,
         link_ms=math.nan if pace is None else 1e3 * pace.way)
-
-
-def _short(text: str) -> str:
-    return quoted(text)[:_LONGEST_STATE]

@@ -55,6 +55,11 @@ def quoted(text: str) -> str:
     return line if len(text) <= _QUOTED else f'{line[:_QUOTED]}...'
 
 
+def clipped(text: str, size: int) -> str:
+    """Return a text as one printable line of at most ``size`` bytes, as a bounded string has."""
+    return quoted(text).encode()[:size].decode(errors='ignore')
+
+
 def bytes_to_field(data: bytes) -> array[int]:
     """Return what a uint8[] field takes without looking at every element."""
     return array('B', data)

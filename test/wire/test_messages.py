@@ -15,6 +15,7 @@ from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.wire.errors import BadKeyFrame, CorruptUpdate
 from shadowtutor_ros.wire.key_frame import EncodedFrame
 from shadowtutor_ros.wire.messages import (
+    clipped,
     fill_info,
     goal_from_key_frame,
     info_from_response,
@@ -141,3 +142,5 @@ def test_what_others_say_is_one_line_that_one_can_print() -> None:
     assert quoted('\x1b[2J\n[ERROR] [1.0]:\u202e fake') == '\ufffd[2J [ERROR] [1.0]:\ufffd fake'
     assert quoted('a' * 100_000) == 'a' * 300 + '...'
     assert quoted('\n' * 100_000) == '...'
+    assert clipped('zu groß\n', 7) == 'zu gro'
+    assert clipped('\N{EURO SIGN}' * 400, 300) == '\N{EURO SIGN}' * 100

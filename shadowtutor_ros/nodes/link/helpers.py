@@ -11,7 +11,9 @@ import threading
 import time
 
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from shadowtutor_msgs.msg import HelperStatus, ShareOffer
 
 from shadowtutor_ros.nodes import qos
@@ -113,8 +115,11 @@ class Helpers:
             self._owner.get_logger().warning(
                 f'a helper is not heard: {error}', throttle_duration_sec=60.0)
             return
-        if msg.robot != self._robot or not 0 < len(msg.name) <= _MAX_NAME or (
-                quoted(msg.name) != msg.name):
+        try:
+            validate_full_topic_name(msg.name)  # what a node's name can be, too
+        except InvalidTopicNameException:
+            return
+        if msg.robot != self._robot or len(msg.name) > _MAX_NAME:
             return
         with self._lock:
             if not self._closed:

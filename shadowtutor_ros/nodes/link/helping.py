@@ -24,11 +24,13 @@ from shadowtutor_ros.nodes.link.payload_stream import PayloadStream
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, UP
 from shadowtutor_ros.runtime.helper import Helper
 from shadowtutor_ros.wire.jobs import MAX_ORDER
+from shadowtutor_ros.wire.messages import clipped
 from shadowtutor_ros.wire.seal import BadTag, Seal
 
 _PERIOD = 0.5  # seconds between statuses
 _INBOX = 64, 2 * MAX_ORDER  # payloads that wait, and their bytes
 _PAUSE = 10.0  # seconds before it joins again where it could not do a single frame
+_MAX_DETAIL = 300  # bytes, as in HelperStatus.msg
 _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
@@ -187,7 +189,7 @@ class Helping:
                 robot=self._robot, channel=self._channel, moment=time.monotonic_ns(),
                 session_id=helper.session_id, version=helper.version, frames=helper.frames,
                 failures=helper.failures, service_ms=1e3 * helper.service_seconds,
-                detail=self.problem[:300]), self._contexts[1]))
+                detail=clipped(self.problem, _MAX_DETAIL)), self._contexts[1]))
 
 
 def _nothing() -> None:

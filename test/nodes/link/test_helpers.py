@@ -302,8 +302,9 @@ def test_there_are_places_for_so_many(lab: Lab, monkeypatch: pytest.MonkeyPatch)
     assert len(lab.robot.devices) == MOST_HELPERS
 
 
-@pytest.mark.parametrize('change', [{'robot': 99}, {'name': ''}, {'name': 'x' * 257},
-                                    {'name': '/a\nb'}, {'tag': 1}, {'moment': 0}])
+@pytest.mark.parametrize('change', [
+    {'robot': 99}, {'name': ''}, {'name': '/' + 'x' * 256}, {'name': '/a\nb'},
+    {'name': '/\N{EURO SIGN}' * 100}, {'tag': 1}, {'moment': 0}])
 def test_who_says_nonsense_is_not_heard(lab: Lab, change: dict[str, object]) -> None:
     lab.share()
     statuses = lab.node('stranger').create_publisher(HelperStatus, '/student/helpers', qos.HELPERS)
