@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 import os
 from pathlib import Path
@@ -31,7 +32,7 @@ from shadowtutor_ros.runtime.device import Sharing
 from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.link import LocalLink
 from shadowtutor_ros.runtime.robot_state import KeptStudent
-from shadowtutor_ros.runtime.sharing import SharedInference
+from shadowtutor_ros.runtime.sharing import FrameLost, SharedInference
 from shadowtutor_ros.wire.seal import UNKEYED
 
 pytestmark = pytest.mark.ros
@@ -121,6 +122,14 @@ def test_three_helpers_make_the_masks_of_one_through_changing_weights(
     assert time.monotonic() - began < 20.0
 
 
+def answer(future: Future[Mask]) -> Mask | None:
+    """Return a mask; None for a frame that a helper without a CPU kept for too long."""
+    try:
+        return future.result(TIMEOUT)
+    except FrameLost:
+        return None
+
+
 @pytest.mark.parametrize(('share', 'precision', 'count'), [
     ('frames', torch.float32, 300), ('pipeline', torch.bfloat16, 80),
     ('auto', torch.bfloat16, 80)])
@@ -143,13 +152,13 @@ def test_a_loop_with_three_helpers_does_what_it_does_alone(
 
     def measured() -> bool:
         sharing.wait()
-        sharing.submit(scene.frames[0]).result(TIMEOUT)
+        answer(sharing.submit(scene.frames[0]))
         shares = sharing.shares()[1]
         return len(shares) == 4 and all(each.pace is not None for each in shares[1:])
 
     wait_until(measured, TIMEOUT)
     before = {each.device: each.frames for each in sharing.shares()[1]}
-    masks = []
+    masks, lost = [], 0
     for index in range(count):
         frame, stamp = scene.frames[index % 40], scene.stamp(index % 40)
         shared.wait()
@@ -158,7 +167,10 @@ def test_a_loop_with_three_helpers_does_what_it_does_alone(
     for index, mask in enumerate(masks):
         expected = alone.segment(scene.frames[index % 40], scene.stamp(index % 40))
         alone.settle()
-        assert np.array_equal(mask.result(TIMEOUT), expected), index
+        got = answer(mask)
+        lost += got is None
+        assert got is None or np.array_equal(got, expected), index
+    assert lost <= count / 10
     assert alone.counters.updates_applied == shared.counters.updates_applied > count / 10
     assert alone.version == shared.version
     worked = {each.device: each.frames - before[each.device] for each in sharing.shares()[1]}
