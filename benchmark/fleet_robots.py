@@ -22,7 +22,7 @@ from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import LinkFailure, Refusal, Reply
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import StudentNeeded
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
@@ -145,7 +145,7 @@ class NoInference:
         self._student.load(tensors)
         self._copy = None
 
-    def exchange(self, student: KeptStudent) -> None:
+    def exchange(self, student: RunningStudent) -> None:
         self._student = student.student
         self._copy = None
 

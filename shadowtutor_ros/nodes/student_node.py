@@ -42,7 +42,8 @@ from shadowtutor_ros.nodes.toolkit.repeats import Repeats
 from shadowtutor_ros.nodes.toolkit.spin import report_dds, run
 from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, subscription
 from shadowtutor_ros.runtime.memory import keep_freed_memory
-from shadowtutor_ros.runtime.robot_state import KeptStudent, RobotState
+from shadowtutor_ros.runtime.robot_state import RobotState
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import FrameLost
 from shadowtutor_ros.runtime.student import student_from_update, StudentLoop
 from shadowtutor_ros.schedule.link_policy import LinkPolicy
@@ -98,7 +99,7 @@ class StudentNode(ManagedNode):
         self._channel_node: ChannelNode | None = None
         self._request: StudentRequest | None = None
         self._sharing: StudentSharing | None = None
-        self._successor: KeptStudent | None = None
+        self._successor: RunningStudent | None = None
         self._state: RobotState | None = None
         self._camera: Subscription | None = None
         self._worker: threading.Thread | None = None
@@ -174,12 +175,12 @@ class StudentNode(ManagedNode):
 
     # -- from the first student to the first frame ----------------------------------------------
 
-    def _at_hand(self, device: torch.device) -> KeptStudent | None:
+    def _at_hand(self, device: torch.device) -> RunningStudent | None:
         """Return the student that the robot ran last, else the checkpoint; None without both."""
         p = self._values
         own = None
         if p['checkpoint']:
-            own = KeptStudent(
+            own = RunningStudent(
                 load_checkpoint(Path(p['checkpoint']), device=device), NO_SESSION, 0)
         if (folder := path_named(p['state_folder'])) is None:
             return own
@@ -243,7 +244,7 @@ class StudentNode(ManagedNode):
             f'{self._stream_id}: has version {version} with {len(student.info.class_names)} '
             f'classes on {student.device} in {student.precision}')
         if self._loop is not None:
-            self._successor = KeptStudent(student, session_id, version)
+            self._successor = RunningStudent(student, session_id, version)
             return
         assert self._tutors is not None
         schedule, key_frames, limits = self._settings
@@ -251,7 +252,7 @@ class StudentNode(ManagedNode):
             assert self._channel_node is not None
             self._sharing = StudentSharing(
                 self, self._channel_node.node, self._robot,
-                KeptStudent(student, session_id, version), self._values, self._seal,
+                RunningStudent(student, session_id, version), self._values, self._seal,
                 self._place)
         self._loop = StudentLoop(
             student, Scheduler(schedule), self._tutors, self._stream_id, key_frames, session_id,
@@ -346,7 +347,7 @@ class StudentNode(ManagedNode):
             self._frames.close()
             self.fail(error)
 
-    def _exchange(self, loop: StudentLoop, successor: KeptStudent) -> None:
+    def _exchange(self, loop: StudentLoop, successor: RunningStudent) -> None:
         assert self._tutors is not None
         self._tutors.give_up()  # a key frame for the old one
         loop.exchange(*successor)

@@ -14,7 +14,7 @@ from shadowtutor_msgs.msg import DeviceShare, StudentStatus
 from shadowtutor_ros.monitor.words import WORKS
 from shadowtutor_ros.nodes.link.helpers import Helpers, MOST_HELPERS, Standing
 from shadowtutor_ros.nodes.student_settings import packing_of
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import SharedInference
 from shadowtutor_ros.schedule.dealer import ALONE, OWN, Share
 from shadowtutor_ros.wire.messages import clipped
@@ -32,7 +32,7 @@ class StudentSharing:
     """
 
     def __init__(
-        self, node: Node, channels: Node, robot: int, student: KeptStudent, p: dict[str, Any],
+        self, node: Node, channels: Node, robot: int, student: RunningStudent, p: dict[str, Any],
         seal: Seal, begin: Callable[[], None],
     ) -> None:
         self._name = node.get_fully_qualified_name()

@@ -9,7 +9,7 @@ from typing import Protocol
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.network import Features
 from shadowtutor_ros.model.student import Mask
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.wire.update import StudentUpdate
 
 FRAME, FEATURES = 'frame', 'features'  # kinds of jobs: the whole network, or its back alone
@@ -67,7 +67,7 @@ class Device(Protocol):
 
     name: str
 
-    def learn(self, student: KeptStudent | StudentUpdate) -> None:
+    def learn(self, student: RunningStudent | StudentUpdate) -> None:
         """Take a whole student, at first, or an update of the one that it has; return at once."""
 
     def work(self, job: DealtJob) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, Student
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.wire.update import StudentUpdate
 
 
@@ -39,7 +39,7 @@ class Inference(Protocol):
         student's names and shapes.
         """
 
-    def exchange(self, student: KeptStudent) -> None:
+    def exchange(self, student: RunningStudent) -> None:
         """Go on with another student: a barrier, too."""
 
     def wait(self) -> None:
@@ -63,7 +63,7 @@ class LocalInference:
     def load(self, tensors: Mapping[str, Tensor], update: StudentUpdate) -> None:
         self._student.load(tensors)
 
-    def exchange(self, student: KeptStudent) -> None:
+    def exchange(self, student: RunningStudent) -> None:
         self._student = student.student
 
     def wait(self) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 import time
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from shadowtutor_ros.model.checkpoint import info_from_text, info_to_text
 from shadowtutor_ros.model.groups import FULL, shapes_of
 from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.model.table import BadConfiguration, UnknownArchitecture
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.state_folder import StateFolder
 from shadowtutor_ros.snapshot import (
     array_of,
@@ -30,14 +30,6 @@ from shadowtutor_ros.wire.update import NO_SESSION
 
 _PERIOD = 5.0  # seconds from one file to the next
 _FILES, _BYTES = 2, 1 << 30  # the newest, and one that was damaged
-
-
-class KeptStudent(NamedTuple):
-    """A student with the session and version of its weights."""
-
-    student: Student
-    session_id: int
-    version: int
 
 
 class RobotState:
@@ -56,7 +48,7 @@ class RobotState:
         self._kept = (NO_SESSION, 0)
         self._kept_at = -period
 
-    def load(self, device: str | torch.device = 'cpu') -> KeptStudent | None:
+    def load(self, device: str | torch.device = 'cpu') -> RunningStudent | None:
         """Return what was kept, None where there is nothing; a damaged file is warned of."""
         snapshot = self._folder.get(self._stream_id)
         if snapshot is None:
@@ -93,7 +85,7 @@ class RobotState:
         self._folder.close()
 
 
-def student_of_robot(snapshot: Snapshot, device: str | torch.device) -> KeptStudent:
+def student_of_robot(snapshot: Snapshot, device: str | torch.device) -> RunningStudent:
     """
     Return what ``RobotState.keep`` wrote.
 
@@ -107,5 +99,5 @@ def student_of_robot(snapshot: Snapshot, device: str | torch.device) -> KeptStud
     student = Student(info, info.network(), device)
     student.load({name: tensor_from(snapshot, f'weights/{name}', shape)
                   for name, shape in shapes_of(student.weights(FULL)).items()})
-    return KeptStudent(student, number_from(snapshot, 'session_id', np.uint64),
+    return RunningStudent(student, number_from(snapshot, 'session_id', np.uint64),
                        number_from(snapshot, 'version'))

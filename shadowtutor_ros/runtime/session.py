@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 import secrets
+from typing import NamedTuple
 
+from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.wire.update import NO_SESSION
 
 # Versions that may have been given after the last one that is known. As many again, by chance: a
@@ -26,6 +28,14 @@ class Running:
     def can_go_on(self) -> bool:
         """Say whether another tutor can count on from it."""
         return self.session_id != NO_SESSION and self.version < _LAST
+
+
+class RunningStudent(NamedTuple):
+    """A student with the session and version of its weights."""
+
+    student: Student
+    session_id: int
+    version: int
 
 
 class Session:

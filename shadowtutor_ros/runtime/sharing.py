@@ -16,7 +16,7 @@ from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.schedule.dealer import BACK, Deal, Dealer, OWN, Share
 from shadowtutor_ros.wire.update import StudentUpdate
 
@@ -48,7 +48,7 @@ class SharedInference:
     """
 
     def __init__(
-        self, student: KeptStudent, share: str,
+        self, student: RunningStudent, share: str,
         clock: Callable[[], float] = time.monotonic, begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._student, *version = student
@@ -82,7 +82,7 @@ class SharedInference:
         """See Inference; waits until the own device has done what it has."""
         self._own.submit(self._load, tensors, update).result()
 
-    def exchange(self, student: KeptStudent) -> None:
+    def exchange(self, student: RunningStudent) -> None:
         """See Inference."""
         self._own.submit(self._exchange, student).result()
 
@@ -250,7 +250,7 @@ class SharedInference:
             for device in self._devices.values():
                 device.learn(update)
 
-    def _exchange(self, student: KeptStudent) -> None:
+    def _exchange(self, student: RunningStudent) -> None:
         with self._changed:
             self._student, *version = student
             self._version = version[0], version[1]
@@ -264,7 +264,7 @@ class SharedInference:
             del self._joining[device.name]
             self._devices[device.name] = device
             self._dealer.join(device.name)
-            device.learn(KeptStudent(self._student.clone(), *self._version))
+            device.learn(RunningStudent(self._student.clone(), *self._version))
 
 
 def _size(frame: Frame) -> tuple[int, int]:

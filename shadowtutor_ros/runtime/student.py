@@ -15,7 +15,7 @@ from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
 from shadowtutor_ros.runtime.link import Link, LinkFailure, Refusal
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.waiting import CpuWaiting
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
@@ -226,7 +226,7 @@ class StudentLoop:
         All counters go on. An answer to an older key frame is not for this student any more.
         """
         self.student, self.session_id, self.version = student, session_id, version
-        self._inference.exchange(KeptStudent(student, session_id, version))
+        self._inference.exchange(RunningStudent(student, session_id, version))
         self.foreign = self.asking = self._hands_up = False
         self._learnt_on = None
         self.scheduler = Scheduler(self.scheduler.settings)

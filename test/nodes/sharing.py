@@ -10,7 +10,7 @@ import torch
 from shadowtutor_ros.model.groups import PARTIAL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.update import StudentUpdate, verify_update
 
@@ -33,7 +33,7 @@ class SharingRobot:
 
     def join(self, device: Device) -> None:
         with self._lock:
-            device.learn(KeptStudent(self.student, SESSION, self.version))
+            device.learn(RunningStudent(self.student, SESSION, self.version))
             self.joins.append(device.name)
             self.devices[device.name] = device
 

@@ -31,7 +31,7 @@ from shadowtutor_ros.nodes.link.helpers import Helpers
 from shadowtutor_ros.runtime.device import Sharing
 from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.link import LocalLink
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import FrameLost, SharedInference
 from shadowtutor_ros.wire.seal import UNKEYED
 
@@ -143,7 +143,7 @@ def test_a_loop_with_three_helpers_does_what_it_does_alone(
     for loop in alone, shared:
         loop.student.precision = precision
     sharing = SharedInference(
-        KeptStudent(shared.student, shared.session_id, shared.version), share)
+        RunningStudent(shared.student, shared.session_id, shared.version), share)
     lab.stack.callback(sharing.close)
     shared._inference = sharing
     lab.share(sharing)

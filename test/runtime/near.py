@@ -11,7 +11,7 @@ import time
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import SharedInference
 from shadowtutor_ros.wire.update import StudentUpdate, verify_update
 from shadowtutor_ros.wire.weights import encode_weights, FP32
@@ -32,9 +32,9 @@ class NearDevice:
         self.did: list[tuple[int, str]] = []
         self._on_done = on_done
         self._thread = ThreadPoolExecutor(1)
-        self._has: KeptStudent | None = None
+        self._has: RunningStudent | None = None
 
-    def learn(self, student: KeptStudent | StudentUpdate) -> None:
+    def learn(self, student: RunningStudent | StudentUpdate) -> None:
         self._thread.submit(self._learn, student)
 
     def work(self, job: DealtJob) -> None:
@@ -44,14 +44,14 @@ class NearDevice:
         self.go.set()
         self._thread.shutdown(cancel_futures=True)
 
-    def _learn(self, student: KeptStudent | StudentUpdate) -> None:
-        if isinstance(student, KeptStudent):
+    def _learn(self, student: RunningStudent | StudentUpdate) -> None:
+        if isinstance(student, RunningStudent):
             self._has = student
             return
         assert self._has is not None
         net, session, version = self._has
         net.load(verify_update(student, net, session, version))
-        self._has = KeptStudent(net, student.session_id, student.version)
+        self._has = RunningStudent(net, student.session_id, student.version)
 
     def _work(self, job: DealtJob) -> None:
         self.go.wait()
@@ -73,7 +73,7 @@ class Shared(SharedInference):
     """A SharedInference of two near devices, ``a`` and ``b``."""
 
     def __init__(self, student: Student, share: str = 'frames', version: int = 1) -> None:
-        super().__init__(KeptStudent(student, SESSION, version), share)
+        super().__init__(RunningStudent(student, SESSION, version), share)
         self.near = [NearDevice(name, self.on_done) for name in 'ab']
         for device in self.near:
             self.join(device)

@@ -13,8 +13,9 @@ from scene import Scene
 
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
+from shadowtutor_ros.runtime import sharing
 from shadowtutor_ros.runtime.device import Done
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import FrameLost, SharedInference
 from shadowtutor_ros.schedule import dealer
 from shadowtutor_ros.schedule.dealer import ALONE, FRAMES, OWN, PIPELINE
@@ -36,6 +37,8 @@ def shared(student: Student) -> Iterator[Shared]:
 def _any_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a busy machine does to a device's pace is not the matter here."""
     monkeypatch.setattr(dealer, '_TOLERATED', math.inf)
+    monkeypatch.setattr(dealer, '_GRACE', 60.0)
+    monkeypatch.setattr(sharing, '_WORTH', 60.0)
 
 
 def begin(shared: Shared, scene: Scene) -> None:
@@ -76,7 +79,7 @@ def test_all_devices_work(shared: Shared, student: Student, scene: Scene) -> Non
 
 def test_who_computes_is_asked_to_begin(student: Student, scene: Scene) -> None:
     began: list[str] = []
-    shared = SharedInference(KeptStudent(student, 7, 1), 'frames', begin=lambda: began.append(
+    shared = SharedInference(RunningStudent(student, 7, 1), 'frames', begin=lambda: began.append(
         threading.current_thread().name))
     for frame in scene.frames[:2]:
         shared.submit(frame).result(60)
@@ -85,7 +88,7 @@ def test_who_computes_is_asked_to_begin(student: Student, scene: Scene) -> None:
 
 
 def test_who_leaves_before_it_was_given_the_student_is_not_there(student: Student) -> None:
-    shared = SharedInference(KeptStudent(student, 7, 1), 'frames')
+    shared = SharedInference(RunningStudent(student, 7, 1), 'frames')
     go = threading.Event()
     shared._own.submit(go.wait)
     device = NearDevice('a', shared.on_done)
@@ -131,9 +134,10 @@ def test_frames_of_one_that_leaves_are_dealt_again(
 
 
 def test_frames_of_a_silent_one_are_dealt_again(
-    shared: Shared, student: Student, scene: Scene,
+    shared: Shared, student: Student, scene: Scene, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begin(shared, scene)
+    monkeypatch.setattr(dealer, '_GRACE', 0.2)
     shared.near[0].go.clear()
     shared.near[1].go.clear()
     check(submit(shared, scene, 40), student, scene)  # the own device's

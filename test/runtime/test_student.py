@@ -26,7 +26,7 @@ from shadowtutor_ros.model.groups import FULL, PARTIAL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import LocalInference
 from shadowtutor_ros.runtime.link import LinkFailure, LocalLink, Reply
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import SharedInference
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import TutorSettings
@@ -161,13 +161,14 @@ def test_masks_are_the_same_when_other_devices_make_them(
     scene: Scene, classes: ClassSet, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dealer, '_TOLERATED', math.inf)  # however busy this machine is
+    monkeypatch.setattr(dealer, '_GRACE', 60.0)
     loops, masks = [], []
     for shares in False, True:
         tutor = make_tutor(scene, classes, info)
         first = tutor.first_student('test')
         student = student_from_update(first, info)
         shared = SharedInference(
-            KeptStudent(student, first.session_id, first.version), PIPELINE)
+            RunningStudent(student, first.session_id, first.version), PIPELINE)
         loops.append(StudentLoop(
             student, Scheduler(SCHEDULE), LocalLink(tutor), 'test', KeyFrameSettings(),
             first.session_id, first.version, inference=shared if shares else None))

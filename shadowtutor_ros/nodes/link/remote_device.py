@@ -17,7 +17,7 @@ from shadowtutor_ros.nodes.link.payload_stream import PayloadStream
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, UP
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
 from shadowtutor_ros.runtime.frame_packing import FramePacking
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.wire.errors import BadJob, WireError
 from shadowtutor_ros.wire.jobs import (
     decode_answer,
@@ -67,7 +67,7 @@ class RemoteDevice:
         """Return how many jobs it has not answered."""
         return len(self._given)
 
-    def learn(self, student: KeptStudent | StudentUpdate) -> None:
+    def learn(self, student: RunningStudent | StudentUpdate) -> None:
         if isinstance(student, StudentUpdate):
             self._put(0, partial(_payload_of, student))
             return

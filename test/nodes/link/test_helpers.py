@@ -31,7 +31,7 @@ from shadowtutor_ros.nodes.link.payload_stream import PayloadStream
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, UP
 from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.helper import Helper
-from shadowtutor_ros.runtime.robot_state import KeptStudent
+from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.jobs import encode_need
 from shadowtutor_ros.wire.key_frame import decode_frame, encode_frame
@@ -229,7 +229,7 @@ def test_a_student_is_taught_as_it_is_at_that_moment(lab: Lab, scene: Scene) -> 
     noise = np.random.default_rng(3).integers(0, 256, (1200, 1600, 3), np.uint8)
     lab.robot.deal('/helper', noise)  # which is packed first, and takes a while
     robot = lab.robot.student
-    lab.robot.devices['/helper'].learn(KeptStudent(robot, SESSION, 1))
+    lab.robot.devices['/helper'].learn(RunningStudent(robot, SESSION, 1))
     expected = robot.segment(scene.frames[0])
     robot.load({name: tensor + 0.05 for name, tensor in robot.weights(PARTIAL).items()})
     assert np.array_equal(lab.robot.mask('/helper', scene.frames[0]), expected)
