@@ -174,7 +174,9 @@ def test_a_loop_with_three_helpers_does_what_it_does_alone(
     assert alone.counters.updates_applied == shared.counters.updates_applied > count / 10
     assert alone.version == shared.version
     worked = {each.device: each.frames - before[each.device] for each in sharing.shares()[1]}
-    assert sum(worked[name] for name in NAMES) > count / 20, worked
+    # Alone where it is quick enough, but for the copies that measure.
+    least = count / 2 if share == 'pipeline' else 1
+    assert sum(worked[name] for name in NAMES) >= least, worked
 
 
 def test_a_helper_says_how_it_is(lab: Lab, context: Context, scene: Scene) -> None:
