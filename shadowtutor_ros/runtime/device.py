@@ -37,9 +37,6 @@ class DealtJob:
         return FRAME if self.features is None else FEATURES
 
 
-Job = DealtJob
-
-
 @dataclass(frozen=True)
 class Done:
     """
