@@ -12,8 +12,6 @@ from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.wire.update import StudentUpdate
 
-FRAME, FEATURES = 'frame', 'features'  # kinds of jobs: the whole network, or its back alone
-
 
 @dataclass(frozen=True)
 class DealtJob:
@@ -30,11 +28,6 @@ class DealtJob:
     frame: Frame | None
     features: Features | None
     size: tuple[int, int]
-
-    @property
-    def kind(self) -> str:
-        """FRAME or FEATURES."""
-        return FRAME if self.features is None else FEATURES
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class NearDevice:
     """
     A device with a student of its own, that works when it may ``go``, and says so to ``on_done``.
 
-    ``did`` are (number, kind) of its jobs.
+    ``did`` are numbers of its jobs, and whether it was given a frame or features.
     """
 
     def __init__(self, name: str, on_done: Callable[[Device, Done], None]) -> None:
@@ -65,7 +65,7 @@ class NearDevice:
             mask = self._has.student.segment(job.frame)
         else:
             mask = self._has.student.back(job.features, job.size)
-        self.did.append((job.number, job.kind))
+        self.did.append((job.number, 'frame' if job.features is None else 'features'))
         self._on_done(self, Done(job.number, mask, '', time.monotonic() - started, 0.0))
 
 
