@@ -153,7 +153,7 @@ def test_a_picture_is_made_for_who_asks_with_the_images_header(
     received: queue.Queue[Any] = queue.Queue()
     node = camera.node
     type_ = {'overlay': Image, 'polygons': MaskPolygons}.get(topic, CompressedImage)
-    node.create_subscription(type_, f'/student/{topic}', received.put, 1)
+    node.create_subscription(type_, f'/student/{topic}', received.put, qos.PICTURE)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     frame = scene.frames[0]
@@ -198,7 +198,7 @@ def test_a_small_preview_comes_once_a_second(
     node = camera.node
     node.create_subscription(
         CompressedImage, '/student/preview/compressed',
-        lambda msg: received.put((time.monotonic(), msg)), 1)
+        lambda msg: received.put((time.monotonic(), msg)), qos.PICTURE)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     frame = cv2.resize(scene.frames[0], (400, 48))

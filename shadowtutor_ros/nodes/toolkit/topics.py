@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from rclpy.node import Node
@@ -47,7 +48,7 @@ def publisher(node: Node, type_: type, topic: str, profile: QoSProfile) -> Publi
             f'the parameter qos_overrides.{name}.publisher.{policy} of this node')
 
     return node.create_publisher(
-        type_, topic, profile, qos_overriding_options=OVERRIDABLE,
+        type_, topic, copy(profile), qos_overriding_options=OVERRIDABLE,  # overrides change it
         event_callbacks=PublisherEventCallbacks(incompatible_qos=on_incompatible))
 
 
@@ -65,5 +66,5 @@ def subscription(
             'node to what the publisher offers (ros2 topic info --verbose shows it)')
 
     return node.create_subscription(
-        type_, topic, callback, profile, qos_overriding_options=OVERRIDABLE,
+        type_, topic, callback, copy(profile), qos_overriding_options=OVERRIDABLE,
         event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible))

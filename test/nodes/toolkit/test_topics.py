@@ -115,3 +115,21 @@ def test_the_compressed_images_belong_to_what_the_base_is_remapped_to(
     (['~/mask/rle:=/runs', '~/mask/compressed:=/png'], '/runs')])
 def test_other_forms_follow_as_well(domain_id: int, rules: list[str], topic: str) -> None:
     assert topic_of(domain_id, '~/mask', rules, 'rle') == topic
+
+
+def test_what_is_overridden_for_one_topic_is_the_same_for_all_others(domain_id: int) -> None:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    node = rclpy.create_node('ours', context=context, cli_args=[
+        '--ros-args', '-p', 'qos_overrides./mask.publisher.reliability:=reliable',
+        '-p', 'qos_overrides./image.subscription.reliability:=reliable'])
+    try:
+        assert publisher(node, Image, '/mask', BEST_EFFORT).qos_profile.reliability == (
+            ReliabilityPolicy.RELIABLE)
+        subscription(node, Image, '/image', lambda msg: None, BEST_EFFORT)
+        assert BEST_EFFORT.reliability == ReliabilityPolicy.BEST_EFFORT
+        assert publisher(node, Image, '/overlay', BEST_EFFORT).qos_profile.reliability == (
+            ReliabilityPolicy.BEST_EFFORT)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
