@@ -74,7 +74,7 @@ class Sharing(Protocol):
         """Teach a new device and deal it frames."""
 
     def leave(self, name: str) -> None:
-        """Deal a device no more frames; those that it has are lost."""
+        """Deal a device no more frames; those that it has are dealt again, or lost."""
 
     def on_done(self, device: Device, done: Done) -> None:
         """Take a device's answer."""
