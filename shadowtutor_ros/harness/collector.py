@@ -22,6 +22,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from shadowtutor_msgs.msg import StudentStatus
 
+from shadowtutor_ros.harness.services import ask
 from shadowtutor_ros.wire.messages import stamp_from_msg
 
 # What the harness asks of the camera and mask topics, so that no frame is lost.
@@ -35,6 +36,7 @@ _LOSSLESS_QOS = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE,
 # A subscriber to a state wants the newest; here one event is as good as the other.
 _EVERY_STATUS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE,
                            durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_TRIES = 6  # of a question whose second answer is as good as the first
 
 
 class Collector:
@@ -119,7 +121,7 @@ class Collector:
         """Return the value of a parameter of ``node``; raise TimeoutError after ``timeout`` s."""
         client = self._node.create_client(GetParameters, f'{node}/get_parameters')
         try:
-            answer = self._call(client, GetParameters.Request(names=[name]), node, timeout)
+            answer = ask(client, GetParameters.Request(names=[name]), timeout, tries=_TRIES)
             return parameter_value_to_python(answer.values[0])
         finally:
             self._node.destroy_client(client)
@@ -135,20 +137,10 @@ class Collector:
         request = SetParametersAtomically.Request(parameters=[
             Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
         try:
-            result = self._call(client, request, node, timeout).result
+            result = ask(client, request, timeout, tries=_TRIES).result
         finally:
             self._node.destroy_client(client)
         return '' if result.successful else result.reason or 'no reason'
-
-    def _call(self, client: Any, request: Any, node: str, timeout: float) -> Any:
-        if not client.wait_for_service(timeout):
-            raise TimeoutError(f'{node} is not there within {timeout:g} s')
-        answered = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda future: answered.set())
-        if not answered.wait(timeout):
-            raise TimeoutError(f'{node} does not answer within {timeout:g} s')
-        return future.result()
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):

@@ -2,7 +2,7 @@
 """The student's and the tutor's life cycles, driven from outside as a manager does."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import queue
 import threading
@@ -11,11 +11,13 @@ from lifecycle_msgs.msg import Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetState
 import pytest
 import rclpy
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from shadowtutor_msgs.msg import StudentStatus
 from system import CAMERA, START, System
 
+from shadowtutor_ros.harness.services import ask
 from shadowtutor_ros.model.checkpoint import save_checkpoint
 from shadowtutor_ros.model.student import Student, StudentInfo
 
@@ -47,21 +49,22 @@ class Manager:
     def change(self, name: str, transition: str) -> bool:
         request = ChangeState.Request(transition=Transition(
             id=getattr(Transition, f'TRANSITION_{transition.upper()}')))
-        return bool(self._call(ChangeState, f'{name}/change_state', request).success)
+        before = self.state(name)
+        with self._client(ChangeState, f'{name}/change_state') as client:
+            try:
+                return bool(ask(client, request, START / 2).success)
+            except TimeoutError:  # the answer was lost: a second question would ask for more
+                return self.state(name) != before
 
     def state(self, name: str) -> str:
-        return str(self._call(GetState, f'{name}/get_state', GetState.Request())
-                   .current_state.label)
+        with self._client(GetState, f'{name}/get_state') as client:
+            return str(ask(client, GetState.Request(), START, tries=6).current_state.label)
 
-    def _call(self, type_: type, name: str, request: object) -> object:
+    @contextmanager
+    def _client(self, type_: type, name: str) -> Iterator[Client]:
         client = self.node.create_client(type_, name)
-        assert client.wait_for_service(START), name
-        answered = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda future: answered.set())
-        assert answered.wait(START), name
+        yield client
         self.node.destroy_client(client)
-        return future.result()
 
     def close(self) -> None:
         rclpy.shutdown(context=self.context)

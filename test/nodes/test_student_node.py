@@ -265,7 +265,8 @@ def test_an_error_that_is_not_the_images_ends_in_error_processing(
     camera.send(good)
     assert failed.wait(TIMEOUT)
     status = camera.collector.wait_for_status(
-        lambda s: s.state == StudentStatus.INACTIVE, TIMEOUT)
+        lambda s: s.state == StudentStatus.INACTIVE and s.detail.startswith('unconfigured'),
+        TIMEOUT)
     assert status is not None
     assert status.detail == ('unconfigured; RuntimeError: CUDA error: an illegal memory access '
                              'was encountered')
