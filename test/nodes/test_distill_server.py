@@ -353,8 +353,9 @@ def test_a_key_frame_comes_and_its_update_goes_in_pieces(
 
 
 def test_of_two_goals_whose_pieces_have_not_come_the_newer_stays(
-    ends: Ends, channel: PieceChannel,
+    ends: Ends, channel: PieceChannel, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(distill_server, '_PIECES_TIMEOUT', TIMEOUT)
     ends.teacher.go.set()
     older = ends.goal(image=b'', channel=channel.name, transfer=new_transfer())
     transfer = new_transfer()
