@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 import os
 from pathlib import Path
+import sys
 from xml.etree import ElementTree
 
 from shadowtutor_ros.errors import ShadowTutorError
@@ -122,6 +123,16 @@ def advice(profile: Profile) -> str | None:
             f'dds_profile:=fastdds, or source {config_folder()}/dds/fastdds.env in both shells.')
 
 
+def ros_prefixes(environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """
+    Return where ROS is installed: the prefixes of AMENT_PREFIX_PATH, and last that of this Python.
+
+    There ROS is where it is from wheels: whoever only activates that environment has no variable.
+    """
+    sourced = filter(None, environment.get('AMENT_PREFIX_PATH', '').split(':'))
+    return [*map(Path, sourced), Path(sys.prefix)]
+
+
 def _name(path: Path) -> str:
     shipped = path.parent.resolve() == (config_folder() / 'dds').resolve()
     return path.stem if shipped else CUSTOM
@@ -129,9 +140,9 @@ def _name(path: Path) -> str:
 
 def _fastdds_version(environment: Mapping[str, str]) -> int:
     """Return the version in the first prefix that has one: 3 renamed the library."""
-    for prefix in filter(None, environment.get('AMENT_PREFIX_PATH', '').split(':')):
+    for prefix in ros_prefixes(environment):
         for library, version in (('fastrtps', 2), ('fastdds', 3)):
-            if any(Path(prefix, 'lib').glob(f'lib{library}.so*')):
+            if any((prefix / 'lib').glob(f'lib{library}.so*')):
                 return version
     return 2
 

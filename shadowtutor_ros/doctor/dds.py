@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import os
 from pathlib import Path
 import re
 
-from shadowtutor_ros.dds import advice, Profile
+from shadowtutor_ros.dds import advice, Profile, ros_prefixes
 from shadowtutor_ros.doctor.finding import Finding, OK, SKIPPED, WARNING
 from shadowtutor_ros.share import config_folder
 
@@ -28,14 +28,14 @@ def version(rmw: str, environment: Mapping[str, str] = os.environ) -> Finding:
     """Say which Fast DDS is installed."""
     if not rmw.startswith('rmw_fastrtps'):
         return Finding(SKIPPED, VERSION, f'{rmw} is used')
-    return judge_version(library_version(environment.get('AMENT_PREFIX_PATH', '')),
-                         environment.get('ROS_DISTRO', ''))
+    return judge_version(
+        library_version(ros_prefixes(environment)), environment.get('ROS_DISTRO', ''))
 
 
-def library_version(prefixes: str) -> tuple[int, ...]:
+def library_version(prefixes: Iterable[Path]) -> tuple[int, ...]:
     """Return the version of the library in the first of the prefixes that has one, else ()."""
-    for prefix in filter(None, prefixes.split(':')):
-        for path in sorted(Path(prefix, 'lib').glob('libfast*.so.*')):
+    for prefix in prefixes:
+        for path in sorted((prefix / 'lib').glob('libfast*.so.*')):
             if match := re.fullmatch(r'libfast(?:rtps|dds)\.so\.(\d+)\.(\d+)\.(\d+)', path.name):
                 return tuple(map(int, match.groups()))
     return ()
@@ -44,7 +44,7 @@ def library_version(prefixes: str) -> tuple[int, ...]:
 def judge_version(found: tuple[int, ...], distro: str) -> Finding:
     """Judge the version of Fast DDS."""
     if not found:
-        return Finding(SKIPPED, VERSION, 'no library in AMENT_PREFIX_PATH')
+        return Finding(SKIPPED, VERSION, 'no library where ROS is installed')
     text = '.'.join(map(str, found))
     if found < _PACKETS:
         wanted = '.'.join(map(str, _PACKETS))

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import os
 from pathlib import Path
 
+from shadowtutor_ros.dds import ros_prefixes
 from shadowtutor_ros.doctor.finding import Finding, OK, PROBLEM, SKIPPED, WARNING
 
 SECURITY = 'SROS 2'
@@ -17,20 +18,20 @@ def security(rmw: str, environment: Mapping[str, str] = os.environ) -> Finding:
     """Judge the variables of SROS 2 and the Fast DDS of this shell."""
     if not rmw.startswith('rmw_fastrtps'):
         return Finding(SKIPPED, SECURITY, f'{rmw} is used')
-    return judge_security(has_security(environment.get('AMENT_PREFIX_PATH', '')), environment)
+    return judge_security(has_security(ros_prefixes(environment)), environment)
 
 
-def has_security(prefixes: str) -> bool | None:
+def has_security(prefixes: Iterable[Path]) -> bool | None:
     """Say whether the Fast DDS of the first prefix that has one was built with security."""
-    for prefix in filter(None, prefixes.split(':')):
-        for path in sorted(Path(prefix, 'lib').glob('libfast*s.so.*.*.*')):
+    for prefix in prefixes:
+        for path in sorted((prefix / 'lib').glob('libfast*s.so.*.*.*')):
             return _OF_SECURITY in path.read_bytes()
     return None
 
 
 def judge_security(built: bool | None, environment: Mapping[str, str]) -> Finding:
     """Judge by the variables and by whether Fast DDS was ``built`` with security."""
-    able = {None: 'no Fast DDS in AMENT_PREFIX_PATH', True: 'this Fast DDS has it',
+    able = {None: 'no Fast DDS where ROS is installed', True: 'this Fast DDS has it',
             False: 'this Fast DDS was built without it'}[built]
     if environment.get('ROS_SECURITY_ENABLE') != 'true':
         return Finding(OK, SECURITY, f'off; {able}')

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from robots import wait_until
@@ -21,9 +23,10 @@ from scene import Scene
 from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.runtime.pool import Pool, PoolSettings
-from shadowtutor_ros.runtime.ray_workers import LOCAL, RayUnusable, RayWorkers
+from shadowtutor_ros.runtime.ray_workers import LOCAL, RayUnusable, RayWorker, RayWorkers
 from shadowtutor_ros.runtime.recipe import TeacherRecipe, TutorRecipe
 from shadowtutor_ros.runtime.tutor import TutorSettings
+from shadowtutor_ros.runtime.worker import WorkerLost
 from shadowtutor_ros.teacher.protocol import TeacherError
 from shadowtutor_ros.wire.delta import DELTA
 from shadowtutor_ros.wire.encoder import WeightSettings
@@ -93,6 +96,16 @@ def test_a_stream_is_taught_bit_for_bit_as_here_and_a_killed_worker_costs_no_key
     assert [bool(key_frame.student) for key_frame in there.link.sent[sent:]] == [
         False, True, False]
     wait_until(lambda: [worker.ready for worker in pool.report().workers] == [True] * 2, START)
+
+
+def test_a_worker_that_is_lost_without_a_word_is_lost_all_the_same() -> None:
+    silent: Future[object] = Future()
+    silent.set_exception(TimeoutError())
+    with ThreadPoolExecutor(1) as answers:
+        worker = RayWorker('worker1', None, None, answers)
+        answer = worker._answer(SimpleNamespace(future=lambda: silent))
+        with pytest.raises(WorkerLost, match=r'^worker1: TimeoutError$'):
+            answer.result(START)
 
 
 def _run(code: str, **environment: str) -> str:
