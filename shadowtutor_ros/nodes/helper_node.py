@@ -67,7 +67,7 @@ class HelperNode(ManagedNode):
         assert helper is not None
         assert channel_node is not None
         self._helping = helping = Helping(
-            self, channel_node.node, self._values['robot'], helper, self._seal)
+            self, channel_node, self._values['robot'], helper, self._seal)
         self._worker = threading.Thread(target=self._work, args=(helping,), name='helper')
         self._worker.start()
         self.get_logger().info(f'waits for {helping.robot_name}')

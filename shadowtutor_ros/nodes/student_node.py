@@ -34,6 +34,7 @@ from shadowtutor_ros.nodes.student_settings import limits_of, settings_of
 from shadowtutor_ros.nodes.student_sharing import StudentSharing
 from shadowtutor_ros.nodes.student_status import events
 from shadowtutor_ros.nodes.toolkit.in_order import InOrder
+from shadowtutor_ros.nodes.toolkit.listener import Listener
 from shadowtutor_ros.nodes.toolkit.mailbox import Mailbox
 from shadowtutor_ros.nodes.toolkit.managed import ManagedNode
 from shadowtutor_ros.nodes.toolkit.parameters import declare, keep_live, ParameterError
@@ -102,6 +103,7 @@ class StudentNode(ManagedNode):
         self._successor: RunningStudent | None = None
         self._state: RobotState | None = None
         self._camera: Subscription | None = None
+        self._listener: Listener | None = None
         self._worker: threading.Thread | None = None
         keep_live(self, STUDENT_PARAMETERS, p, self._change)
         self.every(p['status_period'], self._diagnose)
@@ -139,7 +141,8 @@ class StudentNode(ManagedNode):
     def deactivate(self) -> None:
         with self._lock:
             self._active = False
-            if self._camera is not None:
+            if self._camera is not None and self._listener is not None:
+                self._listener.close()
                 self.destroy_subscription(self._camera)
                 self._camera = None
             self._frames.close()
@@ -196,7 +199,7 @@ class StudentNode(ManagedNode):
         if self._channel_node is None or self._values['transfer'] != PIECES:
             return None
         name = channel_name(self._name, self._stream_id, self._robot, number)
-        return PieceChannel(self._channel_node.node, name, UP, DOWN, MAX_UPDATE, self._seal)
+        return PieceChannel(self._channel_node, name, UP, DOWN, MAX_UPDATE, self._seal)
 
     def _check_task(self, student: Student) -> None:
         if (task := student.info.task) not in self._answers:
@@ -251,7 +254,7 @@ class StudentNode(ManagedNode):
         if self._values['share'] != OFF:
             assert self._channel_node is not None
             self._sharing = StudentSharing(
-                self, self._channel_node.node, self._robot,
+                self, self._channel_node, self._robot,
                 RunningStudent(student, session_id, version), self._values, self._seal,
                 self._place)
         self._loop = StudentLoop(
@@ -268,10 +271,11 @@ class StudentNode(ManagedNode):
         if loop is None or not self._active:
             return
         compressed = self._values['image_transport'] == 'compressed'
+        self._listener = Listener(self, 'camera')
         self._camera = subscription(
             self, CompressedImage if compressed else Image,
             compressed_topic(self, 'image') if compressed else 'image', self._on_image,
-            qos.CAMERA)
+            qos.CAMERA, self._listener)
         self._frames.reopen()
         self._worker = threading.Thread(target=self._work, args=(loop,), name='student')
         self._worker.start()

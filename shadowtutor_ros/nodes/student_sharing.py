@@ -12,6 +12,7 @@ from rclpy.node import Node
 from shadowtutor_msgs.msg import DeviceShare, StudentStatus
 
 from shadowtutor_ros.monitor.words import WORKS
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.helpers import Helpers, MOST_HELPERS, Standing
 from shadowtutor_ros.nodes.student_settings import packing_of
 from shadowtutor_ros.runtime.session import RunningStudent
@@ -27,13 +28,13 @@ class StudentSharing:
     """
     Has helpers of ``node`` work on the frames of ``student`` as the parameters ``p`` say.
 
-    ``channels`` is the node of all channels, ``robot`` the process's random number; ``begin`` is
+    ``robot`` is the process's random number; ``begin`` is
     called first in the thread that computes here.
     """
 
     def __init__(
-        self, node: Node, channels: Node, robot: int, student: RunningStudent, p: dict[str, Any],
-        seal: Seal, begin: Callable[[], None],
+        self, node: Node, channels: ChannelNode, robot: int, student: RunningStudent,
+        p: dict[str, Any], seal: Seal, begin: Callable[[], None],
     ) -> None:
         self._name = node.get_fully_qualified_name()
         self.inference = SharedInference(student, p['share'], begin=begin)

@@ -28,6 +28,7 @@ from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.student import Student, StudentInfo
 from shadowtutor_ros.nodes import distill_server
 from shadowtutor_ros.nodes.distill_server import DistillServer, NotActive
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import (
     channel_name,
     DOWN,
@@ -332,9 +333,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def channel(ends: Ends) -> Iterator[PieceChannel]:
     """A robot's end of its channel, joined with the tutor's as soon as a goal names it."""
-    channel = PieceChannel(ends.robot, channel_name('/robot', 'a'), UP, DOWN, MAX_UPDATE)
+    channels = ChannelNode(ends.robot)
+    channel = PieceChannel(channels, channel_name('/robot', 'a'), UP, DOWN, MAX_UPDATE)
     yield channel
     channel.close()
+    channels.close()
 
 
 def test_a_key_frame_comes_and_its_update_goes_in_pieces(

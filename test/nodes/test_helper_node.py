@@ -53,7 +53,7 @@ class Lab:
         """Offer the frames of the robot, or those of something else that deals them."""
         node = rclpy.create_node('student', context=self._context)
         channel = ChannelNode(node)
-        helpers = Helpers(node, channel.node, 17, sharing or self.robot,
+        helpers = Helpers(node, channel, 17, sharing or self.robot,
                           lambda: FramePacking('png', 80), UNKEYED)
         for close in (node.destroy_node, channel.close, helpers.close):
             self.stack.callback(close)

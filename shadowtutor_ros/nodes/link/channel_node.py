@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A second node in the process, with a thread of its own that only carries pieces."""
+"""A second node in the process, which only carries pieces, and has threads of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from shadowtutor_ros.nodes.toolkit.listener import Listener
+
 _BREATH = 0.1  # seconds between errors of callbacks
 
 
@@ -18,13 +20,15 @@ class ChannelNode:
     ``node`` for the channels of ``owner``; spins from the start until ``close``.
 
     A multi-threaded executor needs about a millisecond per message, brings them out of order,
-    and waits behind the owner's other callbacks.
+    and waits behind the owner's other callbacks. Pieces are heard by ``listener``, in a thread of
+    its own; another one spins the node for the little beside them.
     """
 
     def __init__(self, owner: Node) -> None:
         self.node = rclpy.create_node(
             f'{owner.get_name()}_channel', namespace=owner.get_namespace(), context=owner.context,
             use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
+        self.listener = Listener(self.node, 'pieces in')
         self._closed = threading.Event()
         self._executor = SingleThreadedExecutor(context=owner.context)
         self._executor.add_node(self.node)
@@ -36,6 +40,7 @@ class ChannelNode:
         self._closed.set()
         self._executor.shutdown()
         self._thread.join()
+        self.listener.close()
         self.node.destroy_node()
 
     def _spin(self) -> None:

@@ -17,6 +17,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from shadowtutor_msgs.msg import HelperStatus, ShareOffer
 
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import channel_name
 from shadowtutor_ros.nodes.link.remote_device import RemoteDevice
 from shadowtutor_ros.runtime.device import Sharing
@@ -59,17 +60,17 @@ class Helpers:
     """
     Has ``sharing`` deal frames to whoever joins ``owner``, until he is silent or has no weights.
 
-    ``node`` is the channels', which one thread spins. ``robot`` is the random number of the
-    process. ``packing`` makes what frames to one helper are packed by. With a key in ``seal``
-    nobody without it joins.
+    ``robot`` is the random number of the process. ``packing`` makes what frames to one helper are
+    packed by. With a key in ``seal`` nobody without it joins.
     """
 
     def __init__(
-        self, owner: Node, node: Node, robot: int, sharing: Sharing,
+        self, owner: Node, channels: ChannelNode, robot: int, sharing: Sharing,
         packing: Callable[[], FramePacking], seal: Seal,
     ) -> None:
         self._owner = owner
-        self._node = node
+        self._channels = channels
+        self._node = node = channels.node
         self._robot = robot
         self._sharing = sharing
         self._packing = packing
@@ -154,8 +155,8 @@ class Helpers:
     def _join(self, msg: HelperStatus) -> None:
         name, channel = msg.name, msg.channel
         device = RemoteDevice(
-            self._node, name, helper_channel(self._name, self._robot, channel), self._packing(),
-            self._sharing.on_done, partial(self._on_lost, name, channel),
+            self._channels, name, helper_channel(self._name, self._robot, channel),
+            self._packing(), self._sharing.on_done, partial(self._on_lost, name, channel),
             partial(self._on_sign, name, channel), self._seal)
         self._others.pop(name, None)
         self._held[name] = _Held(device, msg, time.monotonic())

@@ -19,6 +19,7 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.helpers import helper_channel, OFFER, STATUSES
 from shadowtutor_ros.nodes.link.payload_stream import PayloadStream
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, UP
@@ -44,15 +45,16 @@ class Helping:
     """
     Takes the payloads of ``robot``, a student node's name, to ``helper`` and its answers back.
 
-    ``node`` is the channels', which one thread spins; ``owner`` the helper's node. Call ``work``
+    ``owner`` is the helper's node. Call ``work``
     from the thread that computes, until it returns; ``close`` lets it go.
     """
 
     def __init__(
-        self, owner: Node, node: Node, robot: str, helper: Helper, seal: Seal,
+        self, owner: Node, channels: ChannelNode, robot: str, helper: Helper, seal: Seal,
     ) -> None:
         self._owner = owner
-        self._node = node
+        self._channels = channels
+        self._node = node = channels.node
         self._helper = helper
         self._seal = seal
         topic = owner.resolve_topic_name(f'{robot}/{OFFER}')
@@ -181,7 +183,7 @@ class Helping:
                 self._channel = secrets.randbits(64) or 1
                 self._done_before = self._helper.frames
                 self._stream = PayloadStream(
-                    self._node, helper_channel(self.robot_name, self._robot, self._channel),
+                    self._channels, helper_channel(self.robot_name, self._robot, self._channel),
                     DOWN, UP, MAX_ORDER, self._on_payload, _nothing, self._seal)
             helper = self._helper
             self._statuses.publish(self._seal.sign(HelperStatus(

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import threading
 
-from rclpy.node import Node
-
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import PieceChannel
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.wire.seal import Seal
@@ -18,11 +17,11 @@ class PayloadStream:
     A PieceChannel under a ``name`` that is used once: the n-th payload of each way is transfer n.
 
     ``on_payload`` gets each payload, in order; ``on_sign`` is called with whatever is heard of the
-    other end. Both are called in the thread that spins ``node``.
+    other end. Both are called in the thread of ``channels``' listener.
     """
 
     def __init__(
-        self, node: Node, name: str, outward: str, inward: str, max_bytes: int,
+        self, channels: ChannelNode, name: str, outward: str, inward: str, max_bytes: int,
         on_payload: Callable[[PayloadStream, bytes], None], on_sign: Callable[[], None],
         seal: Seal,
     ) -> None:
@@ -32,7 +31,7 @@ class PayloadStream:
         self._received = self._sent = 0
         self._free = threading.Condition()
         self._busy = self._closed = False
-        self._channel = PieceChannel(node, name, outward, inward, max_bytes, seal)
+        self._channel = PieceChannel(channels, name, outward, inward, max_bytes, seal)
         self._expect()
 
     @property

@@ -4,25 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 import secrets
 import threading
 import time
 
-from rclpy.node import Node
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from shadowtutor_msgs.msg import Piece, PieceReport
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-    from rclpy.exceptions import InvalidHandle
 except ImportError:  # Humble
-    from rclpy.handle import InvalidHandle
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from shadowtutor_ros.nodes import qos
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.transfer.pieces import BadPiece
 from shadowtutor_ros.transfer.receiver import Receiver
@@ -73,18 +70,20 @@ class PieceChannel:
     """
     One end of the topics under ``name``: pieces go out on ``outward``, come in on ``inward``.
 
-    The robot's end sends ``up``, the tutor's ``down``. Needs a node that one thread spins.
-    ``max_bytes`` bounds what is collected. What has no tag of ``seal`` is not there at all.
+    The robot's end sends ``up``, the tutor's ``down``. What comes is taken in the thread of
+    ``channels``' listener. ``max_bytes`` bounds what is collected. What has no tag of ``seal`` is
+    not there at all.
     """
 
     def __init__(
-        self, node: Node, name: str, outward: str, inward: str, max_bytes: int,
+        self, channels: ChannelNode, name: str, outward: str, inward: str, max_bytes: int,
         seal: Seal = UNKEYED,
     ) -> None:
         """Raise InvalidTopicNameException, with nothing made."""
         self.name = name
         self.path = PathEstimate()
-        self._node = node
+        self._node = node = channels.node
+        self._listener = channels.listener
         self._receiver = Receiver(max_bytes)
         self._sender: Sender | None = None
         self._on_progress: Callable[[], None] = _nothing
@@ -97,18 +96,18 @@ class PieceChannel:
         self._changed = threading.Condition()
         for topic in (outward, inward):
             validate_full_topic_name(f'{name}/{topic}_report')
-        # Without events: an executor asks each of them before every message.
+        # Without events: an executor asks each of them whenever it wakes up.
         publishing = {'qos_profile': qos.PIECES, 'event_callbacks': PublisherEventCallbacks(
             use_default_callbacks=False)}
         listening = {'qos_profile': qos.PIECES, 'event_callbacks': SubscriptionEventCallbacks(
-            use_default_callbacks=False)}
+            use_default_callbacks=False), 'callback_group': channels.listener}
         self._pieces = node.create_publisher(Piece, f'{name}/{outward}', **publishing)
         self._reports = node.create_publisher(
             PieceReport, f'{name}/{inward}_report', **publishing)
         self._incoming = node.create_subscription(
-            Piece, f'{name}/{inward}', self._on_pieces, **listening)
+            Piece, f'{name}/{inward}', self._on_piece, **listening)
         self._answers = node.create_subscription(
-            PieceReport, f'{name}/{outward}_report', self._on_reports, **listening)
+            PieceReport, f'{name}/{outward}_report', self._on_report, **listening)
         self._thread = threading.Thread(target=self._send, name=f'pieces {outward}')
 
     def send(
@@ -163,6 +162,7 @@ class PieceChannel:
         if self._thread.is_alive():
             self._thread.join()
         for subscription in (self._incoming, self._answers):
+            self._listener.forget(subscription)
             self._node.destroy_subscription(subscription)
         for publisher in (self._pieces, self._reports):
             self._node.destroy_publisher(publisher)
@@ -188,12 +188,6 @@ class PieceChannel:
                 self._pieces.publish(piece_to_msg(
                     piece, self._seal, self._topics[self._outward]))
 
-    def _on_reports(self, msg: PieceReport) -> None:
-        self._on_report(msg)
-        with suppress(InvalidHandle), self._answers.handle:  # as with pieces
-            while (taken := self._answers.handle.take_message(PieceReport, False)) is not None:
-                self._on_report(taken[0])
-
     def _on_report(self, msg: PieceReport) -> None:
         with self._changed:
             if (self._sender is None or self._sender.transfer != msg.transfer
@@ -206,14 +200,6 @@ class PieceChannel:
             self._changed.notify()
         on_progress()
         on_sent()
-
-    def _on_pieces(self, msg: Piece) -> None:
-        self._on_piece(msg)
-        # An executor looks at all that a node has before each message: take the rest at once,
-        # unless the channel is closed meanwhile.
-        with suppress(InvalidHandle), self._incoming.handle:
-            while (taken := self._incoming.handle.take_message(Piece, False)) is not None:
-                self._on_piece(taken[0])
 
     def _on_piece(self, msg: Piece) -> None:
         with self._changed:

@@ -9,10 +9,9 @@ import queue
 import threading
 import time
 
-from rclpy.node import Node
-
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.payload_stream import PayloadStream
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, UP
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
@@ -45,7 +44,7 @@ class RemoteDevice:
     """
 
     def __init__(
-        self, node: Node, name: str, topics: str, packing: FramePacking,
+        self, channels: ChannelNode, name: str, topics: str, packing: FramePacking,
         on_done: Callable[[Device, Done], None], on_lost: Callable[[str], None],
         on_sign: Callable[[], None], seal: Seal, max_pixels: int = MAX_PIXELS,
     ) -> None:
@@ -58,7 +57,7 @@ class RemoteDevice:
         self._waiting: queue.SimpleQueue[tuple[int, _Make] | None] = queue.SimpleQueue()
         self._closed = False
         self._stream = PayloadStream(
-            node, topics, UP, DOWN, MAX_ANSWER, self._on_answer, on_sign, seal)
+            channels, topics, UP, DOWN, MAX_ANSWER, self._on_answer, on_sign, seal)
         self._thread = threading.Thread(target=self._send, name='to a helper', daemon=True)
         self._thread.start()
 

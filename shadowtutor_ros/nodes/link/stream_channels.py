@@ -51,7 +51,7 @@ class StreamChannels:
                 self._channels.pop(old).close()
             try:
                 channel = PieceChannel(
-                    self._channel_node.node, name, DOWN, UP, MAX_KEY_FRAME, self._seal)
+                    self._channel_node, name, DOWN, UP, MAX_KEY_FRAME, self._seal)
             except InvalidTopicNameException as error:
                 raise BadChannel(f'channel {name[:256]!r}: {error}') from error
             self._channels[stream_id] = channel

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import qos_policy_name_from_kind, QoSPolicyKind, QoSProfile
@@ -54,6 +55,7 @@ def publisher(node: Node, type_: type, topic: str, profile: QoSProfile) -> Publi
 
 def subscription(
     node: Node, type_: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile,
+    group: CallbackGroup | None = None,
 ) -> Subscription:
     """Create a subscription; warn when a publisher offers less than it asks for."""
     name = node.resolve_topic_name(topic)
@@ -66,5 +68,6 @@ def subscription(
             'node to what the publisher offers (ros2 topic info --verbose shows it)')
 
     return node.create_subscription(
-        type_, topic, callback, copy(profile), qos_overriding_options=OVERRIDABLE,
+        type_, topic, callback, copy(profile), callback_group=group,
+        qos_overriding_options=OVERRIDABLE,
         event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible))

@@ -24,6 +24,7 @@ from shadowtutor_msgs.msg import StudentUpdate
 
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.link.action_link import ActionLink
+from shadowtutor_ros.nodes.link.channel_node import ChannelNode
 from shadowtutor_ros.nodes.link.piece_channel import DOWN, PieceChannel, UP
 from shadowtutor_ros.nodes.link.rivals import count_tutors, rivalry
 from shadowtutor_ros.runtime.link import LinkFailure, Refusal
@@ -160,7 +161,8 @@ def test_a_rejected_goal_is_a_failure(ends: Ends) -> None:
 
 
 def test_after_a_refusal_no_piece_is_sent_any_more(ends: Ends) -> None:
-    channel = PieceChannel(ends.robot, '/channel', UP, DOWN, 1000)  # whose other end is nowhere
+    channels = ChannelNode(ends.robot)
+    channel = PieceChannel(channels, '/channel', UP, DOWN, 1000)  # whose other end is nowhere
     link = ActionLink(ends.robot, NAME, TIMEOUT, channel)
     assert link._client.wait_for_server(TIMEOUT)
     ends.tutor.takes = False
@@ -170,6 +172,7 @@ def test_after_a_refusal_no_piece_is_sent_any_more(ends: Ends) -> None:
     assert failure(link) == REJECTED
     assert channel._sender is None
     channel.close()
+    channels.close()
     link.close()
 
 

@@ -57,7 +57,7 @@ class Lab:
     ) -> Helpers:
         node = self.node('student')
         channel = ChannelNode(node)
-        helpers = Helpers(node, channel.node, number, self.robot,
+        helpers = Helpers(node, channel, number, self.robot,
                           lambda: FramePacking(format, 80), seal)
         for close in (channel.close, helpers.close):
             self.stack.callback(close)
@@ -71,7 +71,7 @@ class Lab:
         channel = ChannelNode(node)
         helper = Helper(torch.device('cpu'), update_from_bytes)
         handle(helper)
-        helping = Helping(node, channel.node, '/student', helper, seal)
+        helping = Helping(node, channel, '/student', helper, seal)
         thread = threading.Thread(target=helping.work)
         thread.start()
         for close in (channel.close, thread.join, helping.close):
@@ -205,7 +205,7 @@ def test_who_answers_that_it_has_no_weights_or_nonsense_is_let_go(
     channel = ChannelNode(node)
     lab.stack.callback(channel.close)
     stream = PayloadStream(
-        channel.node, helper_channel('/student', ROBOT, 5), DOWN, UP, 1 << 24,
+        channel, helper_channel('/student', ROBOT, 5), DOWN, UP, 1 << 24,
         lambda stream, payload: stream.send(answer), lambda: None, UNKEYED)
     lab.stack.callback(stream.close)
     statuses = node.create_publisher(HelperStatus, '/student/helpers', qos.HELPERS)

@@ -35,6 +35,7 @@ WEIGHTS = np.random.default_rng(2).bytes(300_000)
 @dataclass
 class Ends:
     node: Node
+    channels: ChannelNode
     robot: PieceChannel
     tutor: PieceChannel
 
@@ -45,8 +46,8 @@ def ends(domain_id: int) -> Iterator[Ends]:
     rclpy.init(context=context, domain_id=domain_id)
     node = rclpy.create_node('both', context=context)
     nodes = ChannelNode(node), ChannelNode(node)
-    ends = Ends(node, PieceChannel(nodes[0].node, CHANNEL, UP, DOWN, 1 << 20),
-                PieceChannel(nodes[1].node, CHANNEL, DOWN, UP, 100_000))
+    ends = Ends(node, nodes[0], PieceChannel(nodes[0], CHANNEL, UP, DOWN, 1 << 20),
+                PieceChannel(nodes[1], CHANNEL, DOWN, UP, 100_000))
     yield ends
     ends.robot.close()
     ends.tutor.close()
@@ -72,7 +73,7 @@ def test_streams_and_robots_have_channels_of_their_own() -> None:
 
 def test_who_hears_of_nobody_gives_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('shadowtutor_ros.transfer.sender.PATIENCE', 0.3)
-    lonely = PieceChannel(ends.node, '/nowhere', UP, DOWN, 1000)
+    lonely = PieceChannel(ends.channels, '/nowhere', UP, DOWN, 1000)
     lonely.send(PICTURE)
     wait_until(lambda: lonely._sender is None, TIMEOUT)
     lonely.send(PICTURE)  # it may try again

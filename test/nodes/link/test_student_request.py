@@ -98,7 +98,7 @@ def robot(server: Node, info: StudentInfo) -> Iterator[Robot]:
 
     node = ManagedNode('robot')
     channel_node = ChannelNode(node)
-    channel = PieceChannel(channel_node.node, '/channel', UP, DOWN, 64 << 20)
+    channel = PieceChannel(channel_node, '/channel', UP, DOWN, 64 << 20)
     robot = Robot(node, channel, with_pieces)
     server.create_service(GetStudent, '/tutor/get_student', robot.on_request)
     executor = MultiThreadedExecutor(2)
@@ -119,7 +119,7 @@ def robot(server: Node, info: StudentInfo) -> Iterator[Robot]:
 def tutor(robot: Robot) -> Iterator[PieceChannel]:
     """The tutor's end of the channel."""
     channel_node = ChannelNode(robot.node)
-    channel = PieceChannel(channel_node.node, '/channel', DOWN, UP, 1000)
+    channel = PieceChannel(channel_node, '/channel', DOWN, UP, 1000)
     yield channel
     channel.close()
     channel_node.close()
