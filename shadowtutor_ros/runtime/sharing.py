@@ -20,6 +20,7 @@ from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.schedule.dealer import BACK, Deal, Dealer, OWN, Share
 from shadowtutor_ros.wire.update import StudentUpdate
 
+_LOOK = 0.1  # seconds
 _WORTH = 1.0  # seconds after which a frame is not worth to be dealt again
 
 
@@ -61,7 +62,7 @@ class SharedInference:
         self._devices: dict[str, Device] = {}
         self._open: dict[int, _Open] = {}
         self._number = 0
-        self._ended = False
+        self._ended = threading.Event()
         self._watch = threading.Thread(target=self._watch_out, name='share', daemon=True)
         self._watch.start()
         self.errors = ''  # what another device said last of a frame that it could not do
@@ -135,27 +136,24 @@ class SharedInference:
 
     def close(self) -> None:
         """Let go of all frames, which are lost, and end the own device's thread."""
+        self._ended.set()
+        self._watch.join()
         with self._changed:
-            self._ended = True
-            self._changed.notify_all()
             lost = list(self._open.values())
             self._open.clear()
             self._devices.clear()
-        self._watch.join()
         self._own.shutdown(cancel_futures=True)
         for opened in lost:
             opened.answer.set_exception(FrameLost('the student ends'))
 
     def _watch_out(self) -> None:
         """Deal again, in a thread of its own, what a device keeps for too long."""
-        with self._changed:
-            while not self._ended:
+        while not self._ended.wait(_LOOK):
+            with self._changed:
                 now = self._clock()
                 if late := self._dealer.overdue(now):
                     self._deal_again(late, now)
                     self._changed.notify_all()
-                self._changed.wait(
-                    min(max(0.0, self._dealer.overdue_at() - now), threading.TIMEOUT_MAX))
 
     # -- with the lock ---------------------------------------------------------------------------
 

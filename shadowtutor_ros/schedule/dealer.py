@@ -230,11 +230,6 @@ class Dealer:
             Pace(service, way) if pace is None else pace.after(service, way))
         device.measured[job.kind] = now
 
-    def overdue_at(self) -> float:
-        """Return when the next job is overdue; inf: none is under way at another device."""
-        return min((job.due for device in self._others.values() for job in device.jobs.values()),
-                   default=math.inf)
-
     def overdue(self, now: float) -> list[int]:
         """Take all from devices that should have answered; return their frames' numbers."""
         late = []

@@ -67,6 +67,16 @@ class Sender:
         return min(self._last_event + max(self._path.timeout, self._backoff),
                    self._last_report + PATIENCE)
 
+    @property
+    def has_more(self) -> bool:
+        """Say whether there is something to send whatever the time."""
+        unsent = self._unsent < self._count and self._room > 0
+        return not self.given_up and (bool(self._lost) or unsent)
+
+    @property
+    def _room(self) -> int:
+        return self._window - len(self._in_flight) - len(self._lost)
+
     def pieces(self, now: float) -> list[Piece]:
         """Return what is to be put on the network now, in this order."""
         if self.done or self.given_up:
@@ -75,8 +85,7 @@ class Sender:
             self._give_up()
             return []
         again = list(self._lost)
-        room = self._window - len(self._in_flight) - len(again)
-        end = min(self._count, self._unsent + room)
+        end = min(self._count, self._unsent + self._room)
         new = range(self._unsent, end)
         probing = not again and not new and now >= self.wake_at
         if probing:

@@ -55,7 +55,7 @@ class Robot:
                 if (deal := self.dealer.probe(probe, self.now)) is not None:
                     self._work(-probe, deal)
                 continue
-            at = min(self.dealer.room_at(self.now), self.dealer.overdue_at(), until)
+            at = min(self.dealer.room_at(self.now), self.now + 0.1, until)
             if self._events and self._events[0][0] <= at:
                 self.now, number, step, size, name, service = heapq.heappop(self._events)
                 if step == 'front':
@@ -245,7 +245,7 @@ def test_an_answer_that_is_no_good_measures_nothing_and_is_doubted() -> None:
         assert dealer.probe(number, number) == Deal('a')
         dealer.done('a', number, 0.0, 0.0, number + 0.1, good=False)
     assert dealer.doing == ALONE
-    assert math.isinf(dealer.overdue_at())
+    assert dealer.overdue(math.inf) == []
 
 
 def test_nobody_has_room_until_an_answer_comes() -> None:

@@ -47,7 +47,9 @@ def orders(pieces: list[Piece]) -> list[int]:
 def test_the_window_and_who_asks() -> None:
     sender, path = start(200)
     assert sender.wake_at == 0.0
+    assert sender.has_more
     first = sender.pieces(0.0)
+    assert not sender.has_more  # before a report
     assert indices(first) == list(range(WINDOW))
     assert orders(first) == list(range(1, 65))
     assert [p.order for p in first if p.report] == [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64]
@@ -56,6 +58,7 @@ def test_the_window_and_who_asks() -> None:
     assert sender.pieces(0.01) == []
 
     sender.on_report(report(5, set(), 5), 0.02)
+    assert sender.has_more
     more = sender.pieces(0.02)
     assert indices(more) == [64, 65, 66, 67, 68]
     assert [p.order for p in more if p.report] == [69]  # the last that can go now
@@ -73,6 +76,7 @@ def test_small_payloads(size: int) -> None:
     assert not sender.done
     sender.on_report(report(len(sent), set(), len(sent)), 3.1)
     assert sender.done
+    assert not sender.has_more
     assert sender.wake_at == math.inf
     assert sender.pieces(99.0) == []
 
@@ -89,10 +93,20 @@ def test_lost_is_what_three_later_ones_have_overtaken() -> None:
     assert path.repeated == 1
 
 
+def test_what_is_lost_at_the_end_is_more_to_send() -> None:
+    sender, _ = start(3)
+    sender.pieces(0.0)
+    sender.on_report(report(3, {1}, 3), 0.01)
+    assert sender.has_more
+    assert indices(sender.pieces(0.01)) == [1]
+    assert not sender.has_more
+
+
 def test_a_repeat_is_judged_by_its_own_order() -> None:
     sender, path = start(200)
     sender.pieces(0.0)
     sender.on_report(report(8, {0}, 8), 0.01)
+    assert sender.has_more
     assert indices(sender.pieces(0.01))[0] == 0  # order 65
     sender.on_report(report(64, {0}, 64), 0.02)
     assert 0 not in indices(sender.pieces(0.02))
@@ -117,6 +131,7 @@ def test_what_arrives_late_is_not_sent_again() -> None:
     sender, path = start(200)
     sender.pieces(0.0)
     sender.on_report(report(8, {0}, 8), 0.01)
+    assert sender.has_more
     sender.on_report(report(9, set(), 9), 0.01)  # before there was time to repeat it
     assert indices(sender.pieces(0.01)) == list(range(64, 73))
     assert path.repeated == 0
@@ -126,6 +141,7 @@ def test_two_reports_in_a_row() -> None:
     sender, path = start(200)
     sender.pieces(0.0)
     sender.on_report(report(8, {0}, 8), 0.01)
+    assert sender.has_more
     sender.on_report(report(16, {0, 9}, 16), 0.01)
     assert indices(sender.pieces(0.01)) == [0, 9, *range(64, 78)]
     assert path.repeated == 2

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+import math
 import secrets
 import threading
 import time
@@ -89,6 +90,7 @@ class PieceChannel:
         self._on_progress: Callable[[], None] = _nothing
         self._on_sent: Callable[[], None] = _nothing
         self._expected: _Expected | None = None
+        self._looks_at = math.inf  # when the thread that sends looks again by itself
         self._closed = False
         self._seal = seal
         self._topics = {way: f'{name}/{way}'.encode() for way in (outward, inward)}
@@ -180,9 +182,9 @@ class PieceChannel:
                         f'gives transfer {self._sender.transfer:x} up')
                     self._sender = None
                 if not pieces:
-                    wake_at = self._sender.wake_at if self._sender else None
-                    self._changed.wait(None if wake_at is None else
-                                       min(max(0.0, wake_at - now), threading.TIMEOUT_MAX))
+                    self._looks_at = self._sender.wake_at if self._sender else math.inf
+                    self._changed.wait(
+                        min(max(0.0, self._looks_at - now), threading.TIMEOUT_MAX))
                     continue
             for piece in pieces:
                 self._pieces.publish(piece_to_msg(
@@ -197,7 +199,8 @@ class PieceChannel:
             on_progress, on_sent = self._on_progress, _nothing
             if self._sender.done:
                 on_sent, self._on_sent = self._on_sent, _nothing
-            self._changed.notify()
+            if self._sender.has_more or self._sender.wake_at < self._looks_at:
+                self._changed.notify()
         on_progress()
         on_sent()
 
