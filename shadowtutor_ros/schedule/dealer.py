@@ -22,6 +22,7 @@ _TOLERATED = 3.0  # times the best device's response: masks come in order, the o
 _PATIENCE, _GRACE = 2.5, 0.2  # a job is overdue after so many times what it should take, plus that
 _FIRST = 5.0  # seconds for a first job, which comes behind a whole student
 _NEWS = 0.3  # weight of the newest measurement
+_FRONT = 0.3  # of a whole frame's time: a front takes more
 _BETTER = 1.1  # times as fast another way of sharing must be to be taken instead
 # Seconds after which a device that gets nothing is measured again: sooner if it did not answer,
 # later if that takes the own device's time.
@@ -263,18 +264,19 @@ class Dealer:
         """
         Say whether to measure a device's back: features are long, and cost the robot's time.
 
-        First one device is measured; the others only if, as fast as the best, they could make
-        a pipeline that gives more than frames do.
+        Only if a pipeline may give more than frames do. First one device is measured; the others
+        if, as fast as the best, they could make such a pipeline.
         """
         if self._pipelined:
             return True
         answering = [each for each in self._others.values() if each.answers]
+        if not all(WHOLE in each.paces for each in (self._own, *answering)):
+            return False
         backs = [each.paces[BACK].rate for each in answering if BACK in each.paces]
-        known = all(WHOLE in each.paces for each in (self._own, *answering))
-        if self._front is None or not backs or not known:
-            return device in answering[:1]
+        front = self._own.paces[WHOLE].rate / _FRONT if self._front is None else self._front.rate
+        pipeline = min(front, max(backs) * len(answering)) if backs else front
         frames = sum(each.paces[WHOLE].rate for each in self._good(WHOLE))
-        return min(self._front.rate, max(backs) * len(answering)) > frames
+        return pipeline > _BETTER * frames and (bool(backs) or device is answering[0])
 
     def _probe_every(self, device: _Device, kind: str) -> float:
         if device is self._own:

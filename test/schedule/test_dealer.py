@@ -143,7 +143,8 @@ def test_auto_takes_what_gives_more(front: float, others: int, doing: str) -> No
 
 
 @pytest.mark.parametrize(('others', 'front', 'measured'), [
-    ('abcd', 0.04, 'a'),  # five devices do more frames than the front alone
+    ('abcd', 0.01, ''),  # five devices do more frames than any front alone
+    ('ab', 0.05, 'a'),  # three do more than this one
     ('ab', 0.01, 'a'),  # two more devices' backs are slower than three devices' frames
     ('ab', 0.03, 'ab')])
 def test_auto_measures_no_backs_that_cannot_pay(
