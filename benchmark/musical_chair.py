@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ _PERIOD = 10_000  # microseconds: short, so that a device is slow and not at res
 _CAMERA = Path(__file__).with_name('chair_camera.py')
 _STUDENT = config_folder() / 'students' / 'lvs8.safetensors'
 _UNIQUE = itertools.count()
+_STARTS = 20.0  # seconds in which a helper has started again, on a weak device
 _OVERLOAD = 1.05  # the camera's rate over what all devices together should do
 
 
@@ -191,28 +193,35 @@ def rows(options: argparse.Namespace, lab: NetLab | None, logs: Path) -> Iterato
 def one_leaves(
     options: argparse.Namespace, lab: NetLab | None, logs: Path, rate: float,
 ) -> dict[str, Any]:
-    """Kill one of the helpers in the middle, start it again, and say how masks came meanwhile."""
+    """Kill one of the helpers, start it again at once, and say how masks came meanwhile."""
     devices = max(options.devices)
-    third = options.seconds
+    before, after = options.seconds, _STARTS + options.seconds
     with ExitStack() as stack:
         chair = Chair(options, lab, stack, logs)
         for number in range(1, devices):
             chair.helper(f'helper{number}')
         chair.robot('frames')
-        measuring = chair.measure(devices, rate, 3 * third)
-        time.sleep(third)
+        measuring = chair.measure(devices, rate, before + after)
+        time.sleep(before)
         killed = time.time()
         chair.processes['helper1'].stop(signal.SIGKILL)
-        time.sleep(third / 2)
         chair.helper('helper1')
         seen = measuring.result()
+        joined = joinings(logs / 'student.log', 'helper1')
     arrivals = np.array([arrived for _, arrived in seen['seen']])
     stamps = [stamp for stamp, _ in seen['seen']]
     begin = seen['started']
-    counts, _ = np.histogram(arrivals - begin, np.arange(0, 3 * third + 1))
+    counts, _ = np.histogram(arrivals - begin, np.arange(0, before + after + 1))
     return {'devices': devices, 'killed_at_s': killed - begin,
+            'back_at_s': [at - begin for at in joined if at > killed],
             'masks_in_each_second': counts.tolist(), 'in_order': stamps == sorted(stamps),
             'longest_pause_ms': 1e3 * float(np.diff(arrivals).max())}
+
+
+def joinings(log: Path, helper: str) -> list[float]:
+    """Return when a student node's log says that a helper helps, in seconds of the epoch."""
+    return [float(stamp) for stamp in re.findall(
+        rf'\[(\d+\.\d+)\] \[student\]: /{helper} helps$', log.read_text(), re.MULTILINE)]
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
