@@ -108,7 +108,7 @@ class RayWorkers:
                 self._ray.shutdown()
                 if not left:
                     raise RayUnusable(f'ray_address {address}: no cluster can be reached: '
-                                      f'{str(error).splitlines()[0]}') from error
+                                      f'{_in_short(error)}') from error
         raise AssertionError('expected at least one try')
 
     def spawn(self, name: str) -> RayWorker:
@@ -162,11 +162,16 @@ class RayWorker:
     def _pass_on(self, answer: Future[Any], future: Future[Any]) -> None:
         error = future.exception()
         if error is not None:
-            answer.set_exception(WorkerLost(f'{self.name}: {str(error).splitlines()[0]}'))
+            answer.set_exception(WorkerLost(f'{self.name}: {_in_short(error)}'))
         elif isinstance(result := future.result(), Exception):
             answer.set_exception(result)
         else:
             answer.set_result(result)
+
+
+def _in_short(error: BaseException) -> str:
+    """Return the first line of what an error says, its name if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _knock(address: str) -> None:

@@ -31,6 +31,16 @@ def test_the_fast_dds_of_this_machine_is_found() -> None:
     assert version(ZENOH).level == SKIPPED
 
 
+def test_that_of_wheels_is_found_where_their_environment_is_only_activated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr('sys.prefix', str(tmp_path))
+    (tmp_path / 'lib').mkdir()
+    (tmp_path / 'lib' / 'libfastrtps.so.2.14.5').touch()
+    assert version(FASTDDS, {}).found == '2.14.5'
+    assert version(FASTDDS, {'AMENT_PREFIX_PATH': '/nowhere'}).found == '2.14.5'
+
+
 @pytest.mark.parametrize(('found', 'level'), [
     ((2, 6, 8), WARNING), ((2, 6, 9), OK), ((2, 14, 5), OK), ((3, 2, 2), OK), ((), SKIPPED)])
 def test_packets_of_services_need_2_6_9(found: tuple[int, ...], level: str) -> None:
@@ -47,4 +57,4 @@ def test_the_version_is_read_from_the_librarys_name(
 ) -> None:
     (tmp_path / 'lib').mkdir()
     (tmp_path / 'lib' / library).touch()
-    assert library_version(f'/nowhere:{tmp_path}') == expected
+    assert library_version([Path('/nowhere'), tmp_path]) == expected

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from shadowtutor_ros.dds import FASTDDS
 from shadowtutor_ros.doctor.finding import OK, PROBLEM, SKIPPED, WARNING
 from shadowtutor_ros.doctor.security import has_security, judge_security, security
 
@@ -40,5 +41,14 @@ def test_the_library_says_whether_it_was_built_with_security(
 ) -> None:
     (tmp_path / 'lib').mkdir()
     (tmp_path / 'lib' / name).write_bytes(b'\x7fELF' + b'dds.sec.auth.plugin' * built)
-    assert has_security(f'/nowhere:{tmp_path}') is built
-    assert has_security('/nowhere') is None
+    assert has_security([Path('/nowhere'), tmp_path]) is built
+    assert has_security([Path('/nowhere')]) is None
+
+
+def test_wheels_without_security_are_found_where_their_environment_is_only_activated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secured: dict[str, str],
+) -> None:
+    monkeypatch.setattr('sys.prefix', str(tmp_path))
+    (tmp_path / 'lib').mkdir()
+    (tmp_path / 'lib' / 'libfastrtps.so.2.14.5').touch()
+    assert security(FASTDDS, secured).level == PROBLEM
