@@ -14,7 +14,8 @@ from shadowtutor_ros.launching import make_managed_node, tutor_arguments
 
 def tutor(context: LaunchContext) -> list[Node]:
     """Return the node."""
-    return [make_managed_node(context, 'tutor', {'teacher': str, 'teacher_weights': str})]
+    return [make_managed_node(context, 'tutor', dict.fromkeys(
+        ('teacher', 'teacher_weights', 'checkpoint', 'task'), str))]
 
 
 def generate_launch_description() -> LaunchDescription:

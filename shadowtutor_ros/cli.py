@@ -38,16 +38,23 @@ _COMMANDS = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; return its exit status."""
-    parser = argparse.ArgumentParser('shadowtutor', description=__doc__)
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of all subcommands."""
+    parser = argparse.ArgumentParser(
+        'shadowtutor', description='A robot segments its video with a small student network, '
+                                   'which a tutor keeps expert.')
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     for name, (module, words) in _COMMANDS.items():
         command = commands.add_parser(name, help=words, description=words)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; return its exit status."""
+    arguments = command_line().parse_args(argv)
     keep_freed_memory()
     # What a terminal cannot show, as names that are not UTF-8, ends no command.
     for stream in (sys.stdout, sys.stderr):

@@ -72,6 +72,12 @@ def tutor_arguments() -> list[DeclareLaunchArgument]:
                               description='A local weight file; for labels their path; empty: '
                                           "the package's own, for yolo what `shadowtutor "
                                           'teacher fetch` has fetched'),
+        DeclareLaunchArgument('checkpoint', default_value='',
+                              description='First student: default, random or a file; empty: what '
+                                          'params_file says, else default, the shipped one'),
+        DeclareLaunchArgument('task', default_value='',
+                              description='segmentation or detection; empty: what params_file '
+                                          'says, else what the first student is for'),
     ]
 
 

@@ -112,6 +112,15 @@ def test_only_arguments_that_are_given_override_params_file(
     assert parameters(command) == [{'use_sim_time': True, 'teacher': 'yolo'}]
 
 
+def test_a_tutor_is_told_the_first_student_and_what_it_teaches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = commands(monkeypatch, 'bringup', checkpoint='mine.safetensors', task='detection')
+    assert parameters(found['tutor_node']) == [
+        {'checkpoint': 'mine.safetensors', 'task': 'detection'}]
+    assert not parameters(found['student_node'])
+
+
 def test_a_camera_index_stays_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
     (command,) = commands(monkeypatch, 'replay', source='0').values()
     assert parameters(command) == [{'source': '0'}]
