@@ -3,6 +3,7 @@
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 import re
 import shlex
@@ -36,11 +37,11 @@ def words(start: str) -> list[list[str]]:
 
 def declared() -> set[str]:
     """Return the names of all launch arguments."""
-    return {node.args[0].value
+    return {ast.literal_eval(node.args[0])
             for path in [*ROOT.glob('launch/*.py'), ROOT / 'shadowtutor_ros/launching.py']
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            and node.func.id == 'DeclareLaunchArgument' and isinstance(node.args[0], ast.Constant)}
+            and node.func.id == 'DeclareLaunchArgument'}
 
 
 @pytest.mark.parametrize('arguments', words('(?<!cache/)shadowtutor '), ids=' '.join)
@@ -65,7 +66,7 @@ def test_a_launch_file_has_the_arguments(arguments: list[str]) -> None:
 def test_a_node_has_the_parameters(arguments: list[str]) -> None:
     file = ROOT / 'config' / f'{arguments[0].removesuffix("_node")}.yaml'
     (node,) = yaml.safe_load(file.read_text()).values()
-    given = {value.partition(':=')[0] for option, value in zip(arguments, arguments[1:])
+    given = {value.partition(':=')[0] for option, value in pairwise(arguments)
              if option == '-p'}
     assert given <= set(node['ros__parameters'])
 
