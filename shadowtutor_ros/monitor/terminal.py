@@ -98,7 +98,7 @@ class FleetTables:
         shares = [(plain(s.stream_id), plain(text)) for s in view.students
                   if (text := who_does_how_much(s.status))]
         if shares:
-            parts += ['', *(Text(f'{name} shares: {text}') for name, text in shares)]
+            parts += ['', *(Text(f'{name} {text}') for name, text in shares)]
         details = [(name, plain(text)) for name, text in (
             *((s.stream_id, s.status.detail) for s in view.students),
             *((t.node, t.status.detail) for t in view.tutors)) if text]

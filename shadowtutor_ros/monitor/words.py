@@ -104,9 +104,10 @@ def who_does_how_much(status: Any) -> str:
         return ''
     frames = sum(device.frames for device in status.devices) or 1
     parts = (f'{device.name} {100 * device.frames / frames:.0f} % '
-             f'({number(device.service_ms)} ms + {number(device.link_ms)} ms)'
+             f'({number(device.service_ms)} ms a frame'
+             + (f', {number(device.link_ms)} ms on the way)' if device.link_ms else ')')
              + ('' if device.state == WORKS else f' {device.state}') for device in status.devices)
-    return f'{status.share}; ' + ', '.join(parts)
+    return f'shares {status.share}: ' + ', '.join(parts)
 
 
 def number(value: float, digits: int = 0) -> str:

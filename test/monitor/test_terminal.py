@@ -64,8 +64,8 @@ def test_who_shares_frames_is_said_below_the_tables() -> None:
                DeviceShare(name='/helper', state='does\nnot answer', frames=10, service_ms=35.4,
                            link_ms=8.0)]
     assert printed(fleet_of('robot1', share='frames', devices=devices))[-1] == (
-        'robot1 shares: frames; /student 75 % (40 ms + 0 ms), '
-        '/helper 25 % (35 ms + 8 ms) does not answer')
+        'robot1 shares frames: /student 75 % (40 ms a frame), '
+        '/helper 25 % (35 ms a frame, 8 ms on the way) does not answer')
 
 
 def test_names_are_neither_markup_nor_terminal_codes() -> None:
