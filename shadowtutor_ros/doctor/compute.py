@@ -8,7 +8,7 @@ from pathlib import Path
 import warnings
 
 from shadowtutor_ros.doctor.finding import Finding, OK, PROBLEM, ROBOT, SKIPPED, WARNING
-from shadowtutor_ros.doctor.fixes import pip
+from shadowtutor_ros.doctor.fixes import pip, subcommand
 
 TORCH, GPU, STUDENT = 'torch', 'GPU', 'student'
 JETSON, NVIDIA = 'Jetson', 'NVIDIA'
@@ -91,7 +91,7 @@ def judge_gpu(torch: Torch, hardware: str, role: str) -> Finding:
     if role == ROBOT:
         return Finding(OK, GPU, 'none: the student runs on the CPU')
     return Finding(WARNING, GPU, 'none: teacher and training run on the CPU, which takes seconds',
-                   'shadowtutor bounds --measure --mbps 40   # says what this machine can do')
+                   subcommand('bounds --measure --mbps 40   # says what this machine can do'))
 
 
 def student(torch: Torch) -> Finding:

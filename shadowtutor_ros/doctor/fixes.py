@@ -24,6 +24,12 @@ def start(node: str, image: str = '', **parameters: str) -> str:
     return ' '.join([f'{node}_node', *(['--ros-args'] if given else []), *given])
 
 
+def subcommand(words: str) -> str:
+    """Return the command for ``shadowtutor``, which a workspace does not put on the path."""
+    runner = '' if shutil.which('shadowtutor') else 'ros2 run shadowtutor_ros '
+    return f'{runner}shadowtutor {words}'
+
+
 def pip(requirements: str, managed: bool | None = None) -> str:
     """
     Return the command that installs ``requirements`` into the Python that runs.

@@ -10,10 +10,11 @@ from pathlib import Path
 import re
 
 from shadowtutor_ros.doctor.finding import Finding, OK, SKIPPED, WARNING
+from shadowtutor_ros.doctor.fixes import subcommand
 
 SHARED_MEMORY = 'shared memory'
 FOLDER = Path('/dev/shm')
-CLEAR = 'shadowtutor doctor --clear-shared-memory'
+CLEAR = 'doctor --clear-shared-memory'
 _SEGMENT = re.compile(r'(fastrtps|fastdds)_[0-9a-f]{16}')  # of one process; its ports are reused
 _LOCK = '_el'  # the file beside a segment that its owner has locked
 _MANY = 64 << 20  # bytes
@@ -33,8 +34,8 @@ def judge(count: int, size: int) -> Finding:
         return Finding(OK, SHARED_MEMORY, 'nothing is left of killed processes')
     found = f'{count} segments of killed processes take {size / 2**20:.1f} MiB'
     if size < _MANY:
-        return Finding(OK, SHARED_MEMORY, f'{found} ({CLEAR})')
-    return Finding(WARNING, SHARED_MEMORY, found, CLEAR)
+        return Finding(OK, SHARED_MEMORY, f'{found} ({subcommand(CLEAR)})')
+    return Finding(WARNING, SHARED_MEMORY, found, subcommand(CLEAR))
 
 
 def abandoned(folder: Path = FOLDER) -> Sequence[Path]:

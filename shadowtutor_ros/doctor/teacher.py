@@ -10,7 +10,7 @@ from pathlib import PurePath
 import shlex
 
 from shadowtutor_ros.doctor.finding import Finding, OK, PROBLEM, SERVER, SKIPPED, WARNING
-from shadowtutor_ros.doctor.fixes import pip, start
+from shadowtutor_ros.doctor.fixes import pip, start, subcommand
 
 TEACHER = 'teacher'
 _DEFAULT = 'detectron2'
@@ -85,4 +85,4 @@ def teacher(
 
 
 def _fetched() -> str:
-    return f'shadowtutor teacher fetch\n{start("tutor", teacher="yolo")}'
+    return f'{subcommand("teacher fetch")}\n{start("tutor", teacher="yolo")}'

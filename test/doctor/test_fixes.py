@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from shadowtutor_ros.doctor.fixes import pip, start
+from shadowtutor_ros.doctor.fixes import pip, start, subcommand
 
 
 @pytest.fixture
@@ -26,6 +26,12 @@ def test_without_ros2_a_node_is_run(ros2: Path) -> None:
     assert start('tutor') == 'tutor_node'
     assert start('student', image='/front', tutor='/tutor2') == (
         'student_node --ros-args -r image:=/front -p tutor:=/tutor2')
+
+
+def test_what_is_not_on_the_path_is_run_from_the_workspace(ros2: Path) -> None:
+    assert subcommand('top') == 'ros2 run shadowtutor_ros shadowtutor top'
+    ros2.with_name('shadowtutor').touch(mode=0o755)
+    assert subcommand('top') == 'shadowtutor top'
 
 
 def test_a_python_of_the_distribution_keeps_pip_out_unless_told() -> None:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from shadowtutor_ros.doctor.finding import OK, SKIPPED, WARNING
+from shadowtutor_ros.doctor.fixes import subcommand
 from shadowtutor_ros.doctor.shared_memory import abandoned, CLEAR, clear, judge, shared_memory
 
 LIVING, DEAD, NEW = ('fastrtps_0123456789abcdef', 'fastrtps_fedcba9876543210',
@@ -43,7 +44,7 @@ def test_only_what_dead_processes_left_is_found_and_cleared(folder: Path) -> Non
 
 def test_much_is_a_warning_with_the_command_that_clears_it(tmp_path: Path) -> None:
     finding = judge(300, 300 * 549408)
-    assert (finding.level, finding.fix) == (WARNING, CLEAR)
+    assert (finding.level, finding.fix) == (WARNING, subcommand(CLEAR))
     assert '157.2 MiB' in finding.found
     assert shared_memory(tmp_path / 'missing').level == SKIPPED
 

@@ -82,7 +82,7 @@ def test_an_unknown_teacher_is_a_problem() -> None:
 def test_without_any_teacher_the_fix_starts_one() -> None:
     finding = teacher([Finding(SKIPPED, 'teacher detectron2', 'not installed')], '')
     assert finding.level == PROBLEM
-    assert finding.fix.startswith('shadowtutor teacher fetch\n')
+    assert 'shadowtutor teacher fetch\n' in finding.fix
     assert 'teacher:=yolo' in finding.fix
 
 

@@ -22,7 +22,13 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from shadowtutor_ros.dds import active_profile, advice
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.nodes.toolkit.managed import FINALIZED, ManagedNode, StartError, UNCONFIGURED
+from shadowtutor_ros.nodes.toolkit.managed import (
+    FINALIZED,
+    ManagedNode,
+    RCLError,
+    StartError,
+    UNCONFIGURED,
+)
 
 _BREATH = 0.1  # seconds between errors of callbacks
 _PAUSE = 2.0  # seconds from a failure to the next start
@@ -93,7 +99,11 @@ def run(
     except KeyboardInterrupt:
         _leave(0)
     try:
-        node = make_node()
+        try:
+            node = make_node()
+        except RCLError as error:  # as for want of its enclave: no node here has a logger then
+            print(f'RCLError: {error}', file=sys.stderr)
+            _leave(1)
         _spin_until(stopped, node, MultiThreadedExecutor(threads), start)
     except StartError:  # it has said why
         _end(node, 1)

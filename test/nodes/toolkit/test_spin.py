@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -156,6 +158,17 @@ def test_a_node_that_cannot_start_says_so_under_its_name() -> None:
         capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert '[red.left]: ValueError: no camera' in done.stderr
+
+
+@pytest.mark.usefixtures('domain_id')
+def test_a_node_without_its_enclave_says_so_without_a_traceback(tmp_path: Path) -> None:
+    secured = {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce',
+               'ROS_SECURITY_KEYSTORE': str(tmp_path)}
+    done = subprocess.run([sys.executable, '-c', STARTS % ''], env={**os.environ, **secured},
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert 'RCLError: ' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 EARLY = """
