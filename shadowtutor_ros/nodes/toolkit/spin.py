@@ -101,7 +101,7 @@ def run(
     try:
         try:
             node = make_node()
-        except RCLError as error:  # as for want of its enclave: no node here has a logger then
+        except RCLError as error:  # as by SROS 2, with which no node can be made to log it
             print(f'RCLError: {error}', file=sys.stderr)
             _leave(1)
         _spin_until(stopped, node, MultiThreadedExecutor(threads), start)

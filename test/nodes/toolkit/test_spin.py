@@ -161,9 +161,11 @@ def test_a_node_that_cannot_start_says_so_under_its_name() -> None:
 
 
 @pytest.mark.usefixtures('domain_id')
-def test_a_node_without_its_enclave_says_so_without_a_traceback(tmp_path: Path) -> None:
+def test_a_node_that_security_forbids_says_so_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / 'enclaves' / 'empty').mkdir(parents=True)
     secured = {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce',
-               'ROS_SECURITY_KEYSTORE': str(tmp_path)}
+               'ROS_SECURITY_KEYSTORE': str(tmp_path),
+               'ROS_SECURITY_ENCLAVE_OVERRIDE': '/empty'}
     done = subprocess.run([sys.executable, '-c', STARTS % ''], env={**os.environ, **secured},
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
