@@ -103,11 +103,16 @@ def who_does_how_much(status: Any) -> str:
     if not status.devices:
         return ''
     frames = sum(device.frames for device in status.devices) or 1
-    parts = (f'{device.name} {100 * device.frames / frames:.0f} % '
-             f'({number(device.service_ms)} ms a frame'
-             + (f', {number(device.link_ms)} ms on the way)' if device.link_ms else ')')
-             + ('' if device.state == WORKS else f' {device.state}') for device in status.devices)
-    return f'shares {status.share}: ' + ', '.join(parts)
+    return f'sharing ({status.share}): ' + ', '.join(
+        f'{device.name} {100 * device.frames / frames:.0f} %{_pace(device)}'
+        + ('' if device.state == WORKS else f' {device.state}') for device in status.devices)
+
+
+def _pace(device: Any) -> str:
+    """Return what one frame takes at a device, in parentheses; nothing for what is not known."""
+    known = [f'{number(value)} ms {words}' for value, words in (
+        (device.service_ms, 'a frame'), (device.link_ms, 'on the way')) if value > 0]
+    return f' ({", ".join(known)})' if known else ''
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import io
+from math import nan
 from typing import Any
 
 import pytest
@@ -64,8 +65,14 @@ def test_who_shares_frames_is_said_below_the_tables() -> None:
                DeviceShare(name='/helper', state='does\nnot answer', frames=10, service_ms=35.4,
                            link_ms=8.0)]
     assert printed(fleet_of('robot1', share='frames', devices=devices))[-1] == (
-        'robot1 shares frames: /student 75 % (40 ms a frame), '
+        'robot1 sharing (frames): /student 75 % (40 ms a frame), '
         '/helper 25 % (35 ms a frame, 8 ms on the way) does not answer')
+
+
+def test_of_devices_that_are_measured_no_times_are_said() -> None:
+    measured = DeviceShare(name='/student', state='is measured', service_ms=nan, link_ms=nan)
+    assert printed(fleet_of('robot1', share='alone: why', devices=[measured]))[-1] == (
+        'robot1 sharing (alone: why): /student 0 % is measured')
 
 
 def test_names_are_neither_markup_nor_terminal_codes() -> None:
