@@ -170,8 +170,13 @@ class RayWorker:
 
 
 def _in_short(error: BaseException) -> str:
-    """Return the first line of what an error says, its name if it says nothing."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """
+    Return the line of an error that says why, its name if it says nothing.
+
+    Of a worker that could not start Ray gives a traceback, whose last line that is.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1 if 'creation task' in lines[0] else 0]
 
 
 def _knock(address: str) -> None:

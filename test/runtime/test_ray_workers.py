@@ -98,13 +98,20 @@ def test_a_stream_is_taught_bit_for_bit_as_here_and_a_killed_worker_costs_no_key
     wait_until(lambda: [worker.ready for worker in pool.report().workers] == [True] * 2, START)
 
 
-def test_a_worker_that_is_lost_without_a_word_is_lost_all_the_same() -> None:
-    silent: Future[object] = Future()
-    silent.set_exception(TimeoutError())
+STRANGE = ("The actor died because of an error raised in its creation task, ray::A\n ^^^^\n"
+           "ModuleNotFoundError: No module named 'shadowtutor_ros'\n\n")
+
+
+@pytest.mark.parametrize(('error', 'words'), [
+    (TimeoutError(), 'TimeoutError'), (RuntimeError('gone\nfor good'), 'gone'),
+    (RuntimeError(STRANGE), "ModuleNotFoundError: No module named 'shadowtutor_ros'")])
+def test_why_a_worker_is_lost_is_said_in_one_line(error: Exception, words: str) -> None:
+    lost: Future[object] = Future()
+    lost.set_exception(error)
     with ThreadPoolExecutor(1) as answers:
         worker = RayWorker('worker1', None, None, answers)
-        answer = worker._answer(SimpleNamespace(future=lambda: silent))
-        with pytest.raises(WorkerLost, match=r'^worker1: TimeoutError$'):
+        answer = worker._answer(SimpleNamespace(future=lambda: lost))
+        with pytest.raises(WorkerLost, match=f'^worker1: {words}$'):
             answer.result(START)
 
 
