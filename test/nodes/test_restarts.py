@@ -210,6 +210,7 @@ def test_a_robot_and_a_tutor_that_both_start_again_go_on_without_a_download(
     student, tutor = str(tmp_path / 'robot'), tmp_path / 'tutor'
     status, _ = killed(system, tutor, expected, state_folder=student)
     system.student(state_folder=student, **STUDENT)
+    system.wait(lambda s: s.state == StudentStatus.RUNNING and not s.updates_applied)
     start_again(system, tutor)
     system.masks(AFTER)
     after = system.wait(lambda s: s.updates_applied > 3)
