@@ -41,7 +41,7 @@ def student_from_update(
 
 # The worker of a student node, what it computes with and what carries frames to helpers; all
 # others carry key frames.
-_NOT_OF_THE_LINK = ('student', 'encode_0', 'own_0', 'answers_0', 'share', 'to a helper')
+_NOT_OF_THE_LINK = ('student', 'camera', 'encode_0', 'own_0', 'answers_0', 'share', 'to a helper')
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,8 @@ class StudentLoop:
         self._inference.load(verify_update(
             update, self.student, self.session_id, self.version), update)
         self.session_id, self.version = update.session_id, update.version
-        self.foreign = self._hands_up = False
+        handed_up, self._hands_up = self._hands_up, False
+        self.foreign = False
         self._learnt_on = self._key_frame
         self.scheduler.on_update(0.0 if math.isnan(update.metric) else update.metric)
         counters.updates_applied += 1
@@ -311,7 +312,7 @@ class StudentLoop:
         counters.teacher_seconds = update.teacher_time
         counters.training_seconds = update.training_time
         counters.failed, counters.detail = False, ''
-        if self.policy is not None:
+        if self.policy is not None and not handed_up:  # a student says nothing of pictures
             self.policy.on_answer(Exchange(
                 self._sent_bytes + len(update.weights.payload), counters.turnaround_seconds,
                 update.queue_time + update.teacher_time + update.training_time,

@@ -21,6 +21,7 @@ from shadowtutor_ros.runtime.session import Running
 from shadowtutor_ros.runtime.stream import _REHEARSED, FirstStudent, Stream
 from shadowtutor_ros.runtime.student import KeyFrameSettings, student_from_update, StudentLoop
 from shadowtutor_ros.runtime.tutor import StudentNeeded, Tutor, TutorSettings
+from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler
 from shadowtutor_ros.teacher.labels import LabelsTeacher
 from shadowtutor_ros.wire.delta import DELTA
@@ -96,6 +97,23 @@ def make_tutor(
 
 def state_of(tutor: Tutor) -> dict[str, torch.Tensor]:
     return weights_of(tutor._streams['a']._state)  # type: ignore[arg-type]
+
+
+def test_how_long_a_student_takes_says_nothing_of_the_pictures_after_it(
+    scene: Scene, classes: ClassSet, info: StudentInfo, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exchanges: list[Exchange] = []
+    robot = Robot(make_tutor(scene, classes, info), scene)
+    robot.loop.policy = LinkPolicy(LinkLimits())
+    monkeypatch.setattr(robot.loop.policy, 'on_answer', exchanges.append)
+    robot.run(2)
+    assert len(exchanges) == 2
+    robot.link.turn_to(make_tutor(scene, classes, info, 9))
+    robot.run(1)
+    assert robot.link.sent[-1].student
+    assert len(exchanges) == 2
+    robot.run(1)
+    assert len(exchanges) == 3
 
 
 @pytest.mark.parametrize(('weights', 'encoding'), [(DELTA, DELTA), ('fp16', 'fp16')])
