@@ -28,8 +28,8 @@ class StudentSharing:
     """
     Has helpers of ``node`` work on the frames of ``student`` as the parameters ``p`` say.
 
-    ``robot`` is the process's random number; ``begin`` is
-    called first in the thread that computes here.
+    ``robot`` is the process's random number; ``begin`` is called first in the thread that computes
+    here.
     """
 
     def __init__(

@@ -45,8 +45,8 @@ class Helping:
     """
     Takes the payloads of ``robot``, a student node's name, to ``helper`` and its answers back.
 
-    ``owner`` is the helper's node. Call ``work``
-    from the thread that computes, until it returns; ``close`` lets it go.
+    ``owner`` is the helper's node. Call ``work`` from the thread that computes, until it returns;
+    ``close`` lets it go.
     """
 
     def __init__(
