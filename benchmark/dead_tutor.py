@@ -2,6 +2,8 @@
 """
 A tutor that is killed at random moments, and started again: what its robot notices, and when.
 
+The nodes have the DDS profile that the launch files give them.
+
 benchmark/dead_tutor.py [--kills 10] [--seed 0] [--labels] [--keep]
 """
 
@@ -26,6 +28,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from shadowtutor_msgs.msg import StudentStatus, TutorStatus
 
 from shadowtutor_ros.assets import clip, teacher_weights
+from shadowtutor_ros.dds import profile_environment
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.processes import NodeProcess
@@ -144,7 +147,8 @@ def run(
     with ExitStack() as stack:
         domain_id = stack.enter_context(own_domain())
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-        environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
+        environment = {**os.environ, **profile_environment('fastdds'),
+                       'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
         witness = stack.enter_context(Witness(domain_id))
 
         def node(name: str, parameters: Mapping[str, object]) -> NodeProcess:

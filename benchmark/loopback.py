@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from shadowtutor_msgs.msg import StudentStatus
 
+from shadowtutor_ros.dds import profile_environment
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.harness.collector import Collector
 from shadowtutor_ros.harness.domain import own_domain
@@ -78,7 +79,8 @@ def run(key_frames: int, robots: int, burners: int, folder: Path, limit: float) 
     with ExitStack() as stack:
         domain_id = stack.enter_context(own_domain())
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-        environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
+        environment = {**os.environ, **profile_environment('fastdds'),
+                       'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
 
         def node(name: str, robot: str, parameters: Mapping[str, object]) -> None:
             stack.enter_context(NodeProcess(

@@ -80,7 +80,10 @@ class StudentReports:
     def diagnose(self, moment: StudentMoment) -> None:
         """Look at the graph, too, and publish both."""
         node, tutors = self._node, moment.tutors
-        self._crowd = crowd(node, f'{tutors.serving.name}/distill') if tutors is not None else ''
+        self._crowd = ''
+        if tutors is not None:
+            serving = tutors.serving
+            self._crowd = crowd(node, f'{serving.name}/distill', serving.lost())
         status = self._status_of(moment)
         self._status.publish(status)
         diagnostics = self._diagnostics.of(status, time.monotonic(), moment.problem)

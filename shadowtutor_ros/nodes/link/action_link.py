@@ -54,13 +54,15 @@ class ActionLink:
     so there is no tutor, whatever the graph remembers of one; but a tutor's process that seems to
     have ended has at least ``grace`` seconds to come back, and is asked meanwhile.
 
-    Nothing is taken from nodes that answer to one name. With a key in ``seal`` what has no right
+    Nothing is taken from nodes that answer to one name; ``lost`` says how many of those that the
+    graph remembers have ended, and so will not. With a key in ``seal`` what has no right
     tag is no answer and no sign of life; whoever sends it is only told of when time runs out.
     """
 
     def __init__(
         self, node: Node, name: str, timeout: float, channel: PieceChannel | None = None,
         seal: Seal = UNKEYED, gone: Callable[[], bool] = lambda: False, grace: float = 0.0,
+        lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self._node = node
         self._seal = seal
@@ -68,6 +70,7 @@ class ActionLink:
         self._name = name
         self._gone = gone
         self._grace = grace
+        self._lost = lost
         self._channel = channel
         self._client = GoalClient(
             node, Distill, name, on_second=self._on_second_answer,
@@ -190,12 +193,13 @@ class ActionLink:
             self._channel.stop_sending()
 
     def _doubt(self) -> None:
+        if not self._sequence or self._reply is not None:
+            return
         factor = self._patience.factor()
         enough = max(self._heard + _DOUBT * factor, self._sent + _FIRST_SIGN * factor,
                      time.monotonic() + _MOMENT * factor, self._patient_until)
-        if self._sequence and self._reply is None and enough < self._deadline:
-            self._deadline, self._doubted = enough, True
-            self._answered.notify_all()
+        self._deadline, self._doubted = min(enough, self._deadline), True
+        self._answered.notify_all()
 
     def _extend(self) -> None:
         self._deadline = time.monotonic() + self._timeout
@@ -280,7 +284,7 @@ class ActionLink:
 
     def _when_it_counts(self, reply: Reply) -> float:
         if (self._seal.keyed or isinstance(reply, LinkFailure)
-                or count_tutors(self._node, self._name) < 2):
+                or count_tutors(self._node, self._name, self._lost()) < 2):
             return 0.0
         return time.monotonic() + SECOND_ANSWER
 

@@ -40,15 +40,16 @@ class TutorPresence:
     """
     Watches ``<tutor>/alive`` by its liveliness, which a killed process loses within a second.
 
-    The graph forgets a process only after the participant's lease, half a minute. ``on_change``
-    is told of every tutor of that name. Where the middleware has no such events a tutor never
-    goes.
+    The graph forgets a process only after the participant's lease, half a minute: until then it
+    is one of those ``lost``. ``gone``: there was a tutor, and there is none any more.
+    ``on_change`` is told of every tutor of that name. Where the middleware has no such events a
+    tutor never goes.
     """
 
     def __init__(self, node: Node, tutor: str, on_change: Callable[[Change], None]) -> None:
         self._node = node
         self._on_change = on_change
-        self.gone = False  # there was one, and there is none any more
+        self.gone, self.lost = False, 0
         callbacks = SubscriptionEventCallbacks(liveliness=self._on_liveliness)
         try:
             self._subscription = self._subscribe(tutor, callbacks)
@@ -64,7 +65,7 @@ class TutorPresence:
             Empty, f'{tutor}/alive', lambda msg: None, qos.ALIVE, event_callbacks=callbacks)
 
     def _on_liveliness(self, event: Any) -> None:
-        self.gone = event.alive_count == 0
+        self.gone, self.lost = event.alive_count == 0, event.not_alive_count
         for change in _changes(event.alive_count_change, event.not_alive_count_change):
             self._on_change(change)
 

@@ -64,7 +64,8 @@ class OneTutor:
         self.channel = channel
         self._on_change = on_change
         self.link = ActionLink(
-            node, name + _ACTION, timeout, channel, seal, self.is_gone, _GRACE if alone else 0.0)
+            node, name + _ACTION, timeout, channel, seal, self.is_gone, _GRACE if alone else 0.0,
+            self.lost)
         self._presence: TutorPresence | None = None
         self._presence = TutorPresence(node, name, self._on_presence)
 
@@ -72,6 +73,10 @@ class OneTutor:
         """Say whether there was one, and is none any more, as far as this machine can tell."""
         presence = self._presence
         return presence is not None and presence.gone and not self.link.is_slow()
+
+    def lost(self) -> int:
+        """Return how many processes of that name have ended that the graph still remembers."""
+        return self._presence.lost if self._presence is not None else 0
 
     def close(self) -> None:
         """End all connections."""

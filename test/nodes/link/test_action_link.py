@@ -275,6 +275,17 @@ def test_who_has_a_grace_is_asked_and_waited_for_until_it_is_over(ends: Ends) ->
     link.close()
 
 
+def test_whose_time_runs_out_while_a_tutor_is_in_doubt_has_none(ends: Ends) -> None:
+    """What nobody is there to answer is not the link's fault."""
+    link = ActionLink(ends.robot, NAME, TIMEOUT, gone=lambda: True, grace=TIMEOUT)
+    assert link._client.wait_for_server(TIMEOUT)
+    ends.tutor.accept.set()
+    link.doubt()
+    link.send(key_frame(1), 1.0)
+    assert failure(link) == LinkFailure('the tutor at /tutor/distill is gone', True, True)
+    link.close()
+
+
 def test_after_a_doubt_that_has_ended_silence_is_silence(ends: Ends) -> None:
     ends.tutor.signs = 5  # half a second
     ends.tutor.accept.set()
@@ -344,6 +355,22 @@ def test_an_answer_waits_for_a_second_one_where_two_are_listed(ends: Ends) -> No
     reply = ends.link.receive(wait=True)
     assert not isinstance(reply, LinkFailure)
     assert reply.stream_id == update.stream_id
+    ends.robot.destroy_publisher(silent)
+
+
+def test_an_answer_does_not_wait_for_one_that_is_known_to_have_ended(ends: Ends) -> None:
+    silent = ends.robot.create_publisher(
+        Distill.Impl.FeedbackMessage, f'{NAME}/_action/feedback', qos.FEEDBACK)
+    wait_until(lambda: count_tutors(ends.robot, NAME) == 2, TIMEOUT)
+    link = ActionLink(ends.robot, NAME, TIMEOUT, lost=lambda: 1)
+    assert link._client.wait_for_server(TIMEOUT)
+    ends.tutor.update = UNKEYED.sign(StudentUpdate(stream_id='robot'))
+    ends.tutor.accept.set()
+    ends.tutor.done.set()
+    link.send(key_frame(1))
+    wait_until(lambda: link._reply is not None, TIMEOUT)
+    assert link.receive(wait=False) is not None
+    link.close()
     ends.robot.destroy_publisher(silent)
 
 

@@ -77,6 +77,7 @@ def test_a_tutor_comes_and_goes_and_comes_again(
     watch: Watch, tutors: list[subprocess.Popen[bytes]], domain_id: int,
 ) -> None:
     assert not watch.presence.gone  # nobody knows yet
+    killed = 0
     for end in signal.SIGTERM, signal.SIGKILL, signal.SIGKILL:
         tutor = start(tutors, domain_id)
         assert watch.next() is Change.NEW
@@ -84,6 +85,8 @@ def test_a_tutor_comes_and_goes_and_comes_again(
         tutor.send_signal(end)
         assert watch.next() is Change.LOST
         assert watch.presence.gone
+        killed += end == signal.SIGKILL
+        assert watch.presence.lost == killed  # those that ended well have said so
 
 
 def test_a_tutor_that_had_no_cpu_is_the_same_afterwards(
