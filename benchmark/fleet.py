@@ -10,7 +10,8 @@ schedule and no network. Robots do not segment: who computes the masks is anothe
 What they do themselves (the JPEG of a key frame, unpacking an update) is in the run. The same
 robots are then taught by a lock-step tutor (benchmark/lockstep.py), in turns: product, lock-step,
 product, lock-step, so that what else the machine does hits both. With ``--workers ray`` the
-product is a pool of ``--ray-workers`` processes, each with ``--threads`` of torch's or a GPU.
+product is a pool of ``--ray-workers`` processes, each with ``--threads`` of torch's or a GPU;
+with two numbers of them (``1,2``) the smaller pool takes the place of the lock-step tutor.
 
 Before anything is timed, one student is taught a frame of every clip; all streams begin with it,
 and have no cold start. Timed are ``--seconds`` from when every robot has had ``--warm-up``
@@ -42,6 +43,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -101,7 +103,7 @@ class Cast:
     warm_up: int = 1
     sample: int = 25
     recipe: TeacherRecipe | None = None  # of the teacher, for workers in other processes
-    workers: int = 1
+    workers: tuple[int, ...] = (1,)  # in the product's pool; of a second one, to compare with
     labels: dict[tuple[str, int], Mask] = field(default_factory=dict)
 
     def label(self, film: Film, position: int) -> Mask:
@@ -184,7 +186,7 @@ def judge(cast: Cast, robots: Sequence[Robot], timed: Callable[[float], bool]) -
     return ious
 
 
-def tutor_of(cast: Cast, count: int) -> Teaching:
+def tutor_of(cast: Cast, count: int, workers: int) -> Teaching:
     """Return the product with places for ``count`` robots, in this process or on Ray."""
     settings = TutorSettings(cast.distill, max_streams=count)
     if cast.recipe is None:
@@ -192,27 +194,37 @@ def tutor_of(cast: Cast, count: int) -> Teaching:
     recipe = TutorRecipe.of(
         cast.recipe, cast.first, settings, str(cast.first.device), cast.threads)
     return Pool(RayWorkers(LOCAL, recipe), recipe.info, cast.recipe.name,
-                PoolSettings(cast.workers, cast.workers, RAY_PATIENCE), count)
+                PoolSettings(workers, workers, RAY_PATIENCE), count)
+
+
+def tutors_of(cast: Cast, count: int) -> dict[str, Callable[[], Teaching | LockStepTutor]]:
+    """Return how the product and what it is compared with are made, by their names."""
+    most, *fewer = sorted(cast.workers, reverse=True)
+    product = partial(tutor_of, cast, count, most)
+    if fewer:
+        return {_pool(most): product, _pool(fewer[0]): partial(tutor_of, cast, count, fewer[0])}
+    return {PRODUCT: product, LOCK_STEP: partial(
+        LockStepTutor, cast.teacher, cast.first, cast.distill, cast.threads)}
+
+
+def _pool(workers: int) -> str:
+    return f'{workers} worker' + 's' * (workers > 1)
 
 
 def compare(
     cast: Cast, count: int, rounds: int, on_round: Callable[[str, Round], object],
 ) -> dict[str, Row]:
     """Return the row of ``count`` robots of each tutor, who take turns for ``rounds`` rounds."""
-    found: dict[str, list[Round]] = {PRODUCT: [], LOCK_STEP: []}
+    made = tutors_of(cast, count)
+    found: dict[str, list[Round]] = {name: [] for name in made}
     for _ in range(rounds):
-        tutor = tutor_of(cast, count)
-        try:
-            found[PRODUCT].append(run(cast, count, tutor))
-        finally:
-            tutor.close()
-        on_round(PRODUCT, found[PRODUCT][-1])
-        plain = LockStepTutor(cast.teacher, cast.first, cast.distill, cast.threads)
-        try:
-            found[LOCK_STEP].append(run(cast, count, plain))
-        finally:
-            plain.close()
-        on_round(LOCK_STEP, found[LOCK_STEP][-1])
+        for name, make in made.items():
+            tutor = make()
+            try:
+                found[name].append(run(cast, count, tutor))
+            finally:
+                tutor.close()
+            on_round(name, found[name][-1])
     return {name: row_of(count, of) for name, of in found.items()}
 
 
@@ -265,11 +277,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
              for path in options.clips or [clip()]]
     cast = make_cast(films, options.teacher, device, options.threads, fps=options.fps,
                      seconds=options.seconds, warm_up=options.warm_up, sample=options.sample,
-                     workers=options.ray_workers)
+                     workers=tuple(options.ray_workers))
+    if options.workers == 'local' and len(options.ray_workers) > 1:
+        raise FleetError('--ray-workers: two numbers need --workers ray')
     if options.workers == 'ray':
         classes = ClassSet.load(config_file('lvs8', 'classes'))
         cast.recipe = TeacherRecipe('yolo', classes, str(weights_of(options.teacher)))
-    rows: dict[str, list[Row]] = {PRODUCT: [], LOCK_STEP: []}
+    product, baseline = tutors_of(cast, 0)
+    rows: dict[str, list[Row]] = {product: [], baseline: []}
     for count in options.robots:
         def report(name: str, one: Round, count: int = count) -> None:
             print(f'{count} robots, {name}: {len(one.answered) / one.seconds:.2f} key frames/s',
@@ -277,10 +292,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, row in compare(cast, count, options.rounds, report).items():
             rows[name].append(row)
     ratios = [ours.key_frames_per_second / plain.key_frames_per_second
-              for ours, plain in zip(rows[PRODUCT], rows[LOCK_STEP])]
+              for ours, plain in zip(rows[product], rows[baseline])]
     print(table(rows))
-    print('key frames per second, product over lock-step:',
-          ', '.join(f'{row.robots}: {ratio:.2f}' for row, ratio in zip(rows[PRODUCT], ratios)))
+    print(f'key frames per second, {product} over {baseline}:',
+          ', '.join(f'{row.robots}: {ratio:.2f}' for row, ratio in zip(rows[product], ratios)))
     if options.json is not None:
         options.json.write_text(json.dumps({
             **machine(device), 'workers': options.workers,
@@ -289,8 +304,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             'clips': [film.name for film in films],
             'size': list(films[0].frames[0].shape[1::-1]), 'fps': cast.fps,
             'seconds': cast.seconds, 'rounds': options.rounds, 'warm_up': cast.warm_up,
-            'rows': [asdict(row) for row in rows[PRODUCT]],
-            'baseline': [asdict(row) for row in rows[LOCK_STEP]],
+            'rows': [asdict(row) for row in rows[product]],
+            'baseline': [asdict(row) for row in rows[baseline]],
             'speed_up': ratios}, indent=2))
 
 
@@ -306,7 +321,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="torch's, of the lock-step tutor and outside the timed part")
     parser.add_argument('--workers', choices=('local', 'ray'), default='local',
                         help='where the product teaches: here, or on a Ray cluster of its own')
-    parser.add_argument('--ray-workers', type=int, default=1, help='workers there')
+    parser.add_argument('--ray-workers', type=_counts, default=[1], metavar='N[,M]',
+                        help='workers there; two numbers: pools to compare with each other')
     parser.add_argument('--size', type=_size, metavar='WxH', help="default: each clip's own")
     parser.add_argument('--frames', type=int, default=300, help='of each clip at most')
     parser.add_argument('--fps', type=float, default=30.0, help="of the robots' cameras")
@@ -323,7 +339,7 @@ def _parser() -> argparse.ArgumentParser:
 def _counts(text: str) -> list[int]:
     counts = [int(part) for part in text.split(',')]
     if min(counts) < 1:
-        raise argparse.ArgumentTypeError(f'expected numbers of robots, got {text!r}')
+        raise argparse.ArgumentTypeError(f'expected numbers above 0, got {text!r}')
     return counts
 
 
