@@ -9,7 +9,7 @@ FOLDER has clips, ``--labels`` a folder of label maps for each, as ``shadowtutor
 them. Every run is one of its runs in this process: updates come one frame late (or as the setting
 says), nothing is timed, and the same command gives the same numbers. Runs go to ``--processes``
 processes of one thread each; those that ``--out`` has are not computed again. A seed is that of
-the first student's random weights; with ``--checkpoint`` it is the recipe's alone.
+the first student's random weights; with ``--checkpoint`` all seeds give one result.
 
 A row of ``rows`` is one run: ``clip``, ``setting``, ``seed``, ``miou`` and
 ``miou_first_quarter`` (percent, means over all frames and over the first quarter of them),

@@ -28,6 +28,7 @@ from shadowtutor_ros.runtime.tutor import StudentNeeded
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
 from shadowtutor_ros.schedule.turns import Refused
 from shadowtutor_ros.video import Capture, ImageFolder, Source, VideoError
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
 
@@ -135,8 +136,8 @@ class NoInference:
             self._copy = {n: t.clone() for n, t in self._student.weights(FULL).items()}
         return self._copy
 
-    def submit(self, frame: Frame) -> Future[Mask]:
-        size = frame.shape[0], frame.shape[1]
+    def submit(self, picture: CameraPicture) -> Future[Mask]:
+        size = picture.size
         answer: Future[Mask] = Future()
         answer.set_result(self._masks.setdefault(size, np.zeros(size, np.uint8)))
         return answer

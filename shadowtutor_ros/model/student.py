@@ -157,11 +157,15 @@ class Student:
     def check(self, frame: Frame) -> None:
         """Raise BadFrame for what is no BGR image, or has a size that the network cannot take."""
         check_frame(frame)
+        self.check_size(frame.shape[0], frame.shape[1])
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise BadFrame for a size that the network cannot take."""
         limits = self.network.limits
-        if not limits.allow(frame.shape[0], frame.shape[1]):
+        if not limits.allow(height, width):
             raise BadFrame(
                 f'{self.info.architecture}: expected a height and width of {limits.least} or more '
-                f'and multiples of {limits.multiple}, got {frame.shape[0]} x {frame.shape[1]}')
+                f'and multiples of {limits.multiple}, got {height} x {width}')
 
     @torch.inference_mode()
     def segment(self, frame: Frame) -> Mask:

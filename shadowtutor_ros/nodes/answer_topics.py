@@ -9,21 +9,22 @@ from typing import Any, Protocol
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes.detection_topics import DetectionTopics
 from shadowtutor_ros.nodes.mask_topics import MaskTopics
 from shadowtutor_ros.nodes.overlay_topics import OverlayTopics
 from shadowtutor_ros.tasks.table import DETECTION, SEGMENTATION
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 
 
 class AnswerTopics(Protocol):
     """The topics of one task, which exist from the node's start."""
 
     def publish(
-        self, header: Header, frame: Frame, answer: Any, info: StudentInfo, opacity: float,
+        self, header: Header, picture: CameraPicture, answer: Any, info: StudentInfo,
+        opacity: float,
     ) -> None:
-        """Publish the task's answer to the HxWx3 BGR uint8 ``frame``; ``opacity`` is 0-1."""
+        """Publish the task's answer to the picture; ``opacity`` is 0-1."""
         ...
 
 

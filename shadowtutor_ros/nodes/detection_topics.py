@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.overlay_topics import OverlayTopics
 from shadowtutor_ros.nodes.toolkit.topics import publisher
 from shadowtutor_ros.overlay import outline
 from shadowtutor_ros.tasks.detection.boxes import Boxes, boxes_of
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 
 try:  # not on every robot: the fields of ours have the same names
     from vision_msgs import msg as messages
@@ -36,15 +36,15 @@ class DetectionTopics:
         self._overlays = overlays
 
     def publish(
-        self, header: Header, frame: Frame, answer: NDArray[np.float32], info: StudentInfo,
-        opacity: float,
+        self, header: Header, picture: CameraPicture, answer: NDArray[np.float32],
+        info: StudentInfo, opacity: float,
     ) -> None:
-        """Publish the MOSTx6 ``answer`` to the HxWx3 BGR uint8 ``frame``; ``opacity`` 0-1."""
+        """Publish the MOSTx6 ``answer`` to the picture; ``opacity`` 0-1."""
         boxes = boxes_of(answer)
         self._detections.publish(detections_to_msg(boxes, info.class_names, header))
         if self._overlays.wanted:
             self._overlays.publish(header, outline(
-                frame, boxes.corners, boxes.ids, _captions(boxes, info.class_names),
+                picture.frame(), boxes.corners, boxes.ids, _captions(boxes, info.class_names),
                 info.class_colours, opacity))
 
 

@@ -8,12 +8,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from shadowtutor_msgs.msg import MaskPolygons
 from std_msgs.msg import Header
 
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, StudentInfo
 from shadowtutor_ros.nodes import qos
 from shadowtutor_ros.nodes.overlay_topics import OverlayTopics
 from shadowtutor_ros.nodes.toolkit.topics import compressed_topic, publisher
 from shadowtutor_ros.overlay import overlay
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.images import compressed_from_array, image_from_array, runs_from_mask
 from shadowtutor_ros.wire.key_frame import PNG
 from shadowtutor_ros.wire.polygon_messages import polygons_from_mask
@@ -36,9 +36,10 @@ class MaskTopics:
         self._overlays = overlays or OverlayTopics(node)
 
     def publish(
-        self, header: Header, frame: Frame, mask: Mask, info: StudentInfo, opacity: float,
+        self, header: Header, picture: CameraPicture, mask: Mask, info: StudentInfo,
+        opacity: float,
     ) -> None:
-        """Publish the HxW uint8 ``mask`` of the HxWx3 BGR uint8 ``frame``; ``opacity`` 0-1."""
+        """Publish the HxW uint8 ``mask`` of the picture; ``opacity`` 0-1."""
         self._mask.publish(image_from_array(mask, 'mono8', header))
         if self._mask_png.get_subscription_count():
             self._mask_png.publish(compressed_from_array(mask, PNG, header))
@@ -48,4 +49,5 @@ class MaskTopics:
             self._polygons.publish(
                 polygons_from_mask(mask, len(info.class_names) - 1, header))
         if self._overlays.wanted:
-            self._overlays.publish(header, overlay(frame, mask, info.class_colours, opacity))
+            self._overlays.publish(header, overlay(
+                picture.frame(), mask, info.class_colours, opacity))

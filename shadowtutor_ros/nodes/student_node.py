@@ -51,10 +51,11 @@ from shadowtutor_ros.schedule.link_policy import LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler
 from shadowtutor_ros.schedule.turns import MAX_STREAM_ID
 from shadowtutor_ros.tasks.table import UnknownTask
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.messages import stamp_from_msg
 from shadowtutor_ros.wire.piece_messages import MAX_UPDATE
-from shadowtutor_ros.wire.pixels import compressed_to_bgr, image_to_bgr
+from shadowtutor_ros.wire.pixels import compressed_picture, image_to_bgr
 from shadowtutor_ros.wire.seal import Seal
 from shadowtutor_ros.wire.update import NO_SESSION, StudentUpdate
 
@@ -300,11 +301,8 @@ class StudentNode(ManagedNode):
             try:
                 self._segment(loop, msg)
                 self._detail = ''
-            except (BadImage, BadFrame) as error:  # the next one may be better
-                self._rejected += 1
-                self._detail = f'{type(error).__name__}: {error}'
-                self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
-                self.report()
+            except (BadImage, BadFrame) as error:
+                self._reject(error)
             except Exception as error:
                 self._on_lost(error)
 
@@ -325,14 +323,13 @@ class StudentNode(ManagedNode):
             loop.change(*self._settings)
         if self._successor is not None:
             self._exchange(loop, self._successor)
-        convert = image_to_bgr if isinstance(msg, Image) else compressed_to_bgr
-        frame = convert(msg, self._values['max_pixels'])
+        picture = self._picture_of(msg)
         before, failures, detail = events(counters), counters.failures, counters.detail
-        answer = loop.submit(frame, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
+        answer = loop.submit(picture, stamp_from_msg(msg.header.stamp), msg.header.frame_id)
         info = loop.student.info
         self._in_order.put(
             answer, lambda mask: self._answers[info.task].publish(
-                msg.header, frame, mask, info, self._values['overlay_opacity']), self._on_lost)
+                msg.header, picture, mask, info, self._values['overlay_opacity']), self._on_lost)
         loop.settle()
         if self._state is not None:
             self._state.keep(loop.student, loop.session_id, loop.version)
@@ -344,9 +341,27 @@ class StudentNode(ManagedNode):
         if events(counters) != before:
             self.report()
 
+    def _picture_of(self, msg: Image | CompressedImage) -> CameraPicture:
+        most = self._values['max_pixels']
+        if isinstance(msg, Image):
+            return CameraPicture.of(image_to_bgr(msg, most))
+        picture = compressed_picture(msg, most)
+        if self._sharing is None:
+            picture.frame()  # nobody else will decode it: damage is found here
+        return picture
+
+    def _reject(self, error: BadImage | BadFrame) -> None:
+        """Do without an image; the next one may be better."""
+        self._rejected += 1
+        self._detail = f'{type(error).__name__}: {error}'
+        self.get_logger().warning(self._detail, throttle_duration_sec=5.0)
+        self.report()
+
     def _on_lost(self, error: Exception) -> None:
         if isinstance(error, FrameLost):
             self._frames.dropped += 1
+        elif isinstance(error, BadImage):  # seen only where it was decoded
+            self._reject(error)
         else:
             self._frames.close()
             self.fail(error)

@@ -66,8 +66,8 @@ STUDENT_PARAMETERS = (
     Parameter('share', OFF, 'Helpers (helper_node) work on the frames, too. frames: each on whole '
               'frames; pipeline: on the back of the network, the front is made here; auto: what '
               'gives more masks per second.', choices=(OFF, *SHARES)),
-    Parameter('share_format', SHARE_AUTO, 'How frames travel to helpers. auto: as JPEG, or raw '
-              'where that is faster.', choices=SHARE_FORMATS),
+    Parameter('share_format', SHARE_AUTO, 'How frames travel to helpers. auto: the JPEG of the '
+              'camera as it came, else as JPEG, or raw where that is faster.', choices=SHARE_FORMATS),
     Parameter('share_quality', 90, 'Quality of frames for helpers in a lossy format.', 1, 100),
     LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

@@ -15,6 +15,7 @@ from shadowtutor_ros.picture.header import (
     check_png_pixels,
     jpeg_last_scan,
     jpeg_size,
+    JpegScan,
     png_size,
     webp_size,
 )
@@ -87,11 +88,17 @@ def _webp(data: bytes) -> Pixels:
     return _decode(WEBP, data)
 
 
-def _jpeg(data: bytes) -> Pixels:
-    """Refuse what is cut: OpenCV fills in what is missing with grey and does not tell."""
+def jpeg_whole_scan(data: bytes) -> JpegScan:
+    """Return a JPEG's last scan; raise BadHeader when there is none, or no end after it."""
     scan = jpeg_last_scan(data)
     if data.rfind(_END_OF_IMAGE) < scan.start:
         raise BadHeader(f'JPEG of {len(data)} bytes is truncated: no end marker')
+    return scan
+
+
+def _jpeg(data: bytes) -> Pixels:
+    """Refuse what is cut: OpenCV fills in what is missing with grey and does not tell."""
+    scan = jpeg_whole_scan(data)
     frame = _decode(JPEG, data)
     if scan.progressive or (frame[-1, -1] == _FILLING).all():
         # More data in a scan changes nothing if it was complete.

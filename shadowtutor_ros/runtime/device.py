@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.network import Features
 from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.runtime.session import RunningStudent
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.update import StudentUpdate
 
 
@@ -18,16 +18,14 @@ class DealtJob:
     """
     A frame for a device: the whole network's work, or its back's on what the front made.
 
-    Exactly one of ``frame``, BGR uint8 HxWx3, and ``features``, what ``network.front`` returned,
-    is not None. ``number`` grows from 1 and is never used twice; ``version`` are session and
-    version of the weights that it is for; ``size`` height and width of the frame.
+    ``features`` are what ``network.front`` returned, else None. ``number`` grows from 1 and is
+    never used twice; ``version`` are session and version of the weights that it is for.
     """
 
     number: int
     version: tuple[int, int]
-    frame: Frame | None
-    features: Features | None
-    size: tuple[int, int]
+    picture: CameraPicture
+    features: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Device(Protocol):
         """Take a whole student, at first, or an update of the one that it has; return at once."""
 
     def work(self, job: DealtJob) -> None:
-        """Take a job; return at once. Its frame is not changed any more."""
+        """Take a job; return at once."""
 
     def close(self) -> None:
         """Answer no more."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.transfer.path import PathEstimate
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.key_frame import encode_frame, EncodedFrame, FRAME_FORMATS, JPEG, RAW
 
 AUTO = 'auto'
@@ -17,9 +17,9 @@ class FramePacking:
     """
     Packs the frames for one device.
 
-    ``format`` is one of SHARE_FORMATS: with AUTO frames are JPEGs, or raw while the path's
-    goodput makes up for what JPEGs take to be made and, about as long, to be read. ``quality``
-    (1-100) is that of lossy formats.
+    ``format`` is one of SHARE_FORMATS. With AUTO a camera's JPEG goes on as it is; other frames
+    are JPEGs, or raw while the path's goodput makes up for what JPEGs take to be made and, about
+    as long, to be read. ``quality`` (1-100) is that of lossy formats.
     """
 
     def __init__(self, format: str, quality: int) -> None:
@@ -30,8 +30,11 @@ class FramePacking:
         self._quality = quality
         self._size = self._seconds = 0.0  # of a byte of a frame, as a JPEG
 
-    def pack(self, frame: Frame, path: PathEstimate) -> EncodedFrame:
-        """Return a BGR uint8 HxWx3 frame as it travels; raise BadKeyFrame."""
+    def pack(self, picture: CameraPicture, path: PathEstimate) -> EncodedFrame:
+        """Return a picture as it travels; raise BadKeyFrame or BadImage."""
+        if self._format == AUTO and picture.jpeg is not None:
+            return EncodedFrame(JPEG, picture.jpeg)
+        frame = picture.frame()
         if self._format != AUTO:
             return encode_frame(frame, self._format, self._quality)
         if path.goodput and self._size and self._raw_is_faster(path.goodput):

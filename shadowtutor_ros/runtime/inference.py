@@ -9,9 +9,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask, Student
 from shadowtutor_ros.runtime.session import RunningStudent
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.update import StudentUpdate
 
 
@@ -23,9 +23,9 @@ class Inference(Protocol):
     any.
     """
 
-    def submit(self, frame: Frame) -> Future[Mask]:
+    def submit(self, picture: CameraPicture) -> Future[Mask]:
         """
-        Return what will be the HxW uint8 class ids of a BGR uint8 HxWx3 frame.
+        Return what will be the HxW uint8 class ids of a picture.
 
         Whatever goes wrong, also with the device, is the future's exception.
         """
@@ -52,10 +52,10 @@ class LocalInference:
     def __init__(self, student: Student) -> None:
         self._student = student
 
-    def submit(self, frame: Frame) -> Future[Mask]:
+    def submit(self, picture: CameraPicture) -> Future[Mask]:
         answer: Future[Mask] = Future()
         try:
-            answer.set_result(self._student.segment(frame))
+            answer.set_result(self._student.segment(picture.frame()))
         except Exception as error:
             answer.set_exception(error)
         return answer

@@ -13,11 +13,11 @@ import time
 from torch import Tensor
 
 from shadowtutor_ros.errors import ShadowTutorError
-from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.student import Mask
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
 from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.schedule.dealer import BACK, Deal, Dealer, OWN, Share
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.update import StudentUpdate
 
 _LOOK = 0.1  # seconds
@@ -32,7 +32,7 @@ class FrameLost(ShadowTutorError):
 class _Open:
     """A frame without an answer yet, and the weights that were the newest when it came."""
 
-    frame: Frame
+    picture: CameraPicture
     version: tuple[int, int]
     since: float
     answer: Future[Mask] = field(default_factory=Future)
@@ -69,13 +69,13 @@ class SharedInference:
 
     # -- what an Inference promises --------------------------------------------------------------
 
-    def submit(self, frame: Frame) -> Future[Mask]:
+    def submit(self, picture: CameraPicture) -> Future[Mask]:
         """See Inference; FrameLost may be what went wrong."""
         with self._changed:
             now = self._clock()
-            opened = _Open(frame, self._version, now)
+            opened = _Open(picture, self._version, now)
             self._deal(opened, now)
-            self._probe(frame, now)
+            self._probe(picture, now)
             self._changed.notify_all()
         return opened.answer
 
@@ -161,22 +161,21 @@ class SharedInference:
         number = self._next()
         self._open[number] = opened
         self._give(number, self._dealer.deal(number, now) or self._dealer.force(number, now),
-                   opened.frame)
+                   opened.picture)
 
-    def _probe(self, frame: Frame, now: float) -> None:
+    def _probe(self, picture: CameraPicture, now: float) -> None:
         """Have who was not measured lately work on a copy."""
         number = self._next()
         if (deal := self._dealer.probe(number, now)) is not None:
-            self._give(number, deal, frame)
+            self._give(number, deal, picture)
 
-    def _give(self, number: int, deal: Deal, frame: Frame) -> None:
+    def _give(self, number: int, deal: Deal, picture: CameraPicture) -> None:
         if deal.device == OWN:
-            self._own.submit(self._work, number, frame)
+            self._own.submit(self._work, number, picture)
         elif deal.kind == BACK:
-            self._own.submit(self._front, number, deal.device, frame)
+            self._own.submit(self._front, number, deal.device, picture)
         else:
-            self._devices[deal.device].work(
-                DealtJob(number, self._version, frame, None, _size(frame)))
+            self._devices[deal.device].work(DealtJob(number, self._version, picture))
 
     def _deal_again(self, numbers: list[int], now: float) -> None:
         for number in numbers:
@@ -200,11 +199,11 @@ class SharedInference:
 
     # -- in the own device's thread, one after the other -----------------------------------------
 
-    def _work(self, number: int, frame: Frame) -> None:
+    def _work(self, number: int, picture: CameraPicture) -> None:
         self._look_at_weights(number)
         started = self._clock()
         try:
-            answer, error = self._student.segment(frame), None
+            answer, error = self._student.segment(picture.frame()), None
         except Exception as caught:
             answer, error = None, caught
         with self._changed:
@@ -219,11 +218,11 @@ class SharedInference:
         elif answer is not None:
             opened.answer.set_result(answer)
 
-    def _front(self, number: int, name: str, frame: Frame) -> None:
+    def _front(self, number: int, name: str, picture: CameraPicture) -> None:
         self._look_at_weights(number)
         started = self._clock()
         try:
-            features = self._student.front(frame)
+            features = self._student.front(picture.frame())
         except Exception as error:
             with self._changed:
                 for who in OWN, name:
@@ -238,7 +237,7 @@ class SharedInference:
             self._dealer.front_done(number, now - started, now)
             # Whoever had it may have left meanwhile, and the frame been dealt again.
             if (device := self._devices.get(name)) is not None:
-                device.work(DealtJob(number, self._version, None, features, _size(frame)))
+                device.work(DealtJob(number, self._version, picture, features))
             self._changed.notify_all()
 
     def _load(self, tensors: Mapping[str, Tensor], update: StudentUpdate) -> None:
@@ -263,7 +262,3 @@ class SharedInference:
             self._devices[device.name] = device
             self._dealer.join(device.name)
             device.learn(RunningStudent(self._student.clone(), *self._version))
-
-
-def _size(frame: Frame) -> tuple[int, int]:
-    return frame.shape[0], frame.shape[1]

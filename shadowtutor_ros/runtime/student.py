@@ -19,7 +19,8 @@ from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.waiting import CpuWaiting
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings, Take
-from shadowtutor_ros.wire.errors import BadKeyFrame, BadUpdate, LayoutMismatch
+from shadowtutor_ros.wire.camera_picture import CameraPicture
+from shadowtutor_ros.wire.errors import BadImage, BadKeyFrame, BadUpdate, LayoutMismatch
 from shadowtutor_ros.wire.key_frame import encode_frame, EncodedFrame, FRAME_FORMATS, WEBP
 from shadowtutor_ros.wire.update import KeyFrame, NO_SESSION, StudentUpdate, verify_update
 from shadowtutor_ros.wire.whole import pack_student
@@ -155,15 +156,18 @@ class StudentLoop:
 
         ``stamp`` is in nanoseconds. Raise BadFrame before anything else happens.
         """
-        return self.submit(frame, stamp, frame_id).result()
+        return self.submit(CameraPicture.of(frame), stamp, frame_id).result()
 
-    def submit(self, frame: Frame, stamp: int = 0, frame_id: str = '') -> Future[Mask]:
+    def submit(
+        self, picture: CameraPicture, stamp: int = 0, frame_id: str = '',
+    ) -> Future[Mask]:
         """
         Do as ``segment`` does, but return what will be the mask, of the weights that run now.
 
-        A key frame is encoded while it is segmented.
+        A key frame is encoded while it is segmented. That a picture is damaged may become known
+        only then: BadImage is what the future raises.
         """
-        self.student.check(frame)
+        self.student.check_size(*picture.size)
         now = time.perf_counter()
         self._frame_seconds.add(now - self._segmented_at)
         self._segmented_at = now
@@ -173,9 +177,9 @@ class StudentLoop:
         encoded: Future[EncodedFrame] | None = None
         if not self.asking and self.scheduler.on_frame():
             encoded = self._encoding.submit(
-                encode_frame, frame, self._key_frames.format, self.quality)
+                _encoded, picture, self._key_frames.format, self.quality)
         started = time.perf_counter()
-        answer = self._inference.submit(frame)
+        answer = self._inference.submit(picture)
         answer.add_done_callback(lambda _: self._take_time(time.perf_counter() - started))
         if encoded is not None:
             self._send(encoded, stamp, frame_id)
@@ -269,7 +273,7 @@ class StudentLoop:
     def _send(self, encoding: Future[EncodedFrame], stamp: int, frame_id: str) -> None:
         try:
             encoded = encoding.result()
-        except BadKeyFrame as error:
+        except (BadKeyFrame, BadImage) as error:
             self._fail(f'{type(error).__name__}: {error}')
             return
         counters = self.counters
@@ -334,6 +338,10 @@ class StudentLoop:
         link = (self.scheduler.settings.min_stride if self.policy is None
                 else self.policy.stride_floor)
         self.scheduler.floor = max(link, tutor)
+
+
+def _encoded(picture: CameraPicture, format: str, quality: int) -> EncodedFrame:
+    return encode_frame(picture.frame(), format, quality)
 
 
 class _Average:

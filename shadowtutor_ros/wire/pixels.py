@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowtutor_ros.picture.decode import decode_picture, format_of, PICTURE_FORMATS
+from shadowtutor_ros.picture.decode import (
+    decode_picture,
+    format_of,
+    JPEG,
+    jpeg_whole_scan,
+    PICTURE_FORMATS,
+)
 from shadowtutor_ros.picture.header import BadHeader
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.key_frame import MAX_PIXELS
 
@@ -106,19 +114,40 @@ def compressed_to_bgr(
     channel is first. Raise BadImage when it is anything else, the data is damaged or has more
     than ``max_pixels``.
     """
+    return compressed_picture(image, max_pixels).frame()
+
+
+def compressed_picture(
+    image: CompressedImageLike, max_pixels: int = MAX_PIXELS,
+) -> CameraPicture:
+    """
+    Return what ``compressed_to_bgr`` does as a picture that is decoded later.
+
+    Raise BadImage for what can be seen before. ``jpeg`` is that of a camera: one whole scan.
+    """
     data = bytes(image.data)
     if (name := format_of(data)) is None:
         raise BadImage(f'compressed image: expected {", ".join(PICTURE_FORMATS)}, got '
                        f'{len(data)} bytes that begin with {data[:4].hex() or "nothing"}, '
                        f'format {image.format!r}')
+    red_first = _red_first(image.format)
     try:
         height, width = PICTURE_FORMATS[name].size(data)
-        if not 1 <= height * width <= max_pixels:
-            raise BadImage(f'image of {height}x{width}: expected 1 to {max_pixels} pixels')
+        goes_on = (name == JPEG and not red_first and not jpeg_whole_scan(data).progressive)
+    except BadHeader as error:
+        raise BadImage(f'compressed image: {error}') from error
+    if not 1 <= height * width <= max_pixels:
+        raise BadImage(f'image of {height}x{width}: expected 1 to {max_pixels} pixels')
+    return CameraPicture((height, width), partial(_decoded, name, data, red_first),
+                         data if goes_on else None)
+
+
+def _decoded(name: str, data: bytes, red_first: bool) -> NDArray[np.uint8]:
+    try:
         frame = decode_picture(name, data)
     except BadHeader as error:
         raise BadImage(f'compressed image: {error}') from error
-    return np.ascontiguousarray(frame[..., ::-1]) if _red_first(image.format) else frame
+    return np.ascontiguousarray(frame[..., ::-1]) if red_first else frame
 
 
 def _red_first(format_: str) -> bool:

@@ -26,6 +26,7 @@ from shadowtutor_ros.schedule.turns import TooManyStreams
 from shadowtutor_ros.share import config_file
 from shadowtutor_ros.teacher.protocol import Labelling
 from shadowtutor_ros.video import VideoError
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.key_frame import encode_frame
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
@@ -205,7 +206,7 @@ def test_a_student_is_copied_once_for_each_version() -> None:
     inference = NoInference(student)
     before = inference.weights
     assert inference.weights is before
-    assert not inference.submit(np.zeros((6, 4, 3), np.uint8)).result().any()
+    assert not inference.submit(CameraPicture.of(np.zeros((6, 4, 3), np.uint8))).result().any()
     tensors: Mapping[str, torch.Tensor] = {
         name: tensor + 1 for name, tensor in before.items() if name.startswith('out_conv3')}
     inference.load(tensors, whole_update(student, 1))

@@ -11,6 +11,7 @@ from shadowtutor_ros.model.groups import PARTIAL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
 from shadowtutor_ros.runtime.session import RunningStudent
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.encodings import WEIGHT_ENCODINGS
 from shadowtutor_ros.wire.update import StudentUpdate, verify_update
 
@@ -48,8 +49,8 @@ class SharingRobot:
     def deal(self, name: str, frame: np.ndarray, features: bool = False) -> int:
         self._number += 1
         self.devices[name].work(DealtJob(
-            self._number, (SESSION, self.version), None if features else frame,
-            self.student.front(frame) if features else None, frame.shape[:2]))
+            self._number, (SESSION, self.version), CameraPicture.of(frame),
+            self.student.front(frame) if features else None))
         return self._number
 
     def answer(self, number: int) -> Done:

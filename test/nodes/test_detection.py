@@ -30,6 +30,7 @@ from shadowtutor_ros.nodes.detection_topics import detections_to_msg, DetectionT
 from shadowtutor_ros.nodes.overlay_topics import OverlayTopics
 from shadowtutor_ros.overlay import outline
 from shadowtutor_ros.tasks.detection.boxes import answer_of, Boxes
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.images import image_from_array
 from shadowtutor_ros.wire.messages import header_to_msg
 from shadowtutor_ros.wire.pixels import image_to_bgr
@@ -148,7 +149,7 @@ def test_the_overlay_is_made_while_somebody_subscribes(
         frame, header = scene.frames[0], header_to_msg(123, 'camera')
 
         def seen() -> bool:  # either side may see the other late
-            topics.publish(header, frame, answer_of(BOXES), info, 0.5)
+            topics.publish(header, CameraPicture.of(frame), answer_of(BOXES), info, 0.5)
             return not pictures.empty() and not found.empty()
 
         wait_until(seen)

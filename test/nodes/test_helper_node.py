@@ -33,6 +33,7 @@ from shadowtutor_ros.runtime.frame_packing import FramePacking
 from shadowtutor_ros.runtime.link import LocalLink
 from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import FrameLost, SharedInference
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.seal import UNKEYED
 
 pytestmark = pytest.mark.ros
@@ -152,7 +153,7 @@ def test_a_loop_with_three_helpers_does_what_it_does_alone(
 
     def measured() -> bool:
         sharing.wait()
-        answer(sharing.submit(scene.frames[0]))
+        answer(sharing.submit(CameraPicture.of(scene.frames[0])))
         shares = sharing.shares()[1]
         return len(shares) == 4 and all(each.pace is not None for each in shares[1:])
 
@@ -162,7 +163,7 @@ def test_a_loop_with_three_helpers_does_what_it_does_alone(
     for index in range(count):
         frame, stamp = scene.frames[index % 40], scene.stamp(index % 40)
         shared.wait()
-        masks.append(shared.submit(frame, stamp))
+        masks.append(shared.submit(CameraPicture.of(frame), stamp))
         shared.settle()
     for index, mask in enumerate(masks):
         expected = alone.segment(scene.frames[index % 40], scene.stamp(index % 40))

@@ -18,6 +18,7 @@ from shadowtutor_msgs.msg import MaskPolygons
 
 from shadowtutor_ros.model.student import StudentInfo
 from shadowtutor_ros.nodes import mask_topics, qos
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 from shadowtutor_ros.wire.messages import header_to_msg
 
 pytestmark = pytest.mark.ros
@@ -53,7 +54,8 @@ def test_a_form_is_made_while_somebody_subscribes(
         def makes() -> list[str]:
             made.clear()
             mask = np.zeros(scene.frames[0].shape[:2], np.uint8)
-            topics.publish(header_to_msg(1, 'camera'), scene.frames[0], mask, info, 0.5)
+            topics.publish(header_to_msg(1, 'camera'), CameraPicture.of(scene.frames[0]), mask,
+                           info, 0.5)
             return made
 
         assert not makes()

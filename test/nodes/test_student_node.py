@@ -86,7 +86,7 @@ def camera(
     domain_id: int, tmp_path: Path, student: Student, request: pytest.FixtureRequest,
 ) -> Iterator[Camera]:
     """A student node with a checkpoint and no tutor, in this process."""
-    transport = getattr(request, 'param', 'raw')
+    transport, share = getattr(request, 'param', ('raw', 'off'))
     type_, topic = ((Image, '/image') if transport == 'raw'
                     else (CompressedImage, '/image/compressed'))
     path = tmp_path / 'student.safetensors'
@@ -96,7 +96,7 @@ def camera(
     arguments = ['--ros-args', '-p', f'checkpoint:={path}', '-p', 'status_period:=0.05',
                  '-p', 'precision:=fp32', '-p', 'overlay_opacity:=0.25',
                  '-p', 'max_pixels:=20000',
-                 '-p', f'image_transport:={transport}']
+                 '-p', f'image_transport:={transport}', '-p', f'share:={share}']
     for name, values in overrides.items():
         for policy, value in values.items():
             arguments += ['-p', f'{name}.{policy}:={value}']
@@ -217,7 +217,8 @@ def test_a_small_preview_comes_once_a_second(
     executor.shutdown()
 
 
-@pytest.mark.parametrize('camera', ['compressed'], indirect=True)
+@pytest.mark.parametrize('camera', [('compressed', 'off'), ('compressed', 'frames')],
+                         indirect=True)
 def test_compressed_images(camera: Camera, student: Student, scene: Scene) -> None:
     frame = scene.frames[0]
     png = cv2.imencode('.png', frame)[1].tobytes()
@@ -234,6 +235,8 @@ def test_compressed_images(camera: Camera, student: Student, scene: Scene) -> No
     camera.rejects(message('bgr8; tiff', b'II*\x00'),
                    "got 4 bytes that begin with 49492a00, format 'bgr8; tiff'")
     camera.rejects(message('jpeg', b''), 'nothing')
+    camera.rejects(message('jpeg', jpeg[:len(jpeg) // 2] + jpeg[-2:]), 'before its last row')
+    np.testing.assert_array_equal(camera.mask_of(message('png', png)), expected)
     np.testing.assert_array_equal(
         camera.mask_of(message('bgr8; png compressed ', png)), expected)
 

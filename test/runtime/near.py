@@ -61,10 +61,10 @@ class NearDevice:
         assert self._has is not None
         assert job.version == self._has[1:]
         started = time.monotonic()
-        if job.frame is not None:
-            mask = self._has.student.segment(job.frame)
+        if job.features is None:
+            mask = self._has.student.segment(job.picture.frame())
         else:
-            mask = self._has.student.back(job.features, job.size)
+            mask = self._has.student.back(job.features, job.picture.size)
         self.did.append((job.number, 'frame' if job.features is None else 'features'))
         self._on_done(self, Done(job.number, mask, '', time.monotonic() - started, 0.0))
 

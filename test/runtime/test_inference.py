@@ -18,6 +18,7 @@ from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.inference import Inference, LocalInference
 from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.schedule import dealer
+from shadowtutor_ros.wire.camera_picture import CameraPicture
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def inference(
 
 def submit(inference: Inference, frame: Frame) -> Future[Mask]:
     inference.wait()
-    return inference.submit(frame)
+    return inference.submit(CameraPicture.of(frame))
 
 
 def test_new_weights_are_a_barrier(
@@ -77,7 +78,8 @@ def test_another_student_is_a_barrier(
 def test_what_goes_wrong_is_the_answer_and_the_next_frame_is_answered(
     inference: Inference, student: Student, scene: Scene,
 ) -> None:
-    bad = submit(inference, np.zeros((4, 4, 4), np.uint8))
+    inference.wait()
+    bad = inference.submit(CameraPicture((4, 4), lambda: np.zeros((4, 4, 4), np.uint8)))
     with pytest.raises(BadFrame):
         bad.result(60)
     good = submit(inference, scene.frames[0])

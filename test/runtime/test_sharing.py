@@ -11,6 +11,7 @@ import pytest
 from runtime.near import NearDevice, Shared, whole_update
 from scene import Scene
 
+from shadowtutor_ros.frame import Frame
 from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime import sharing
@@ -19,6 +20,8 @@ from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import FrameLost, SharedInference
 from shadowtutor_ros.schedule import dealer
 from shadowtutor_ros.schedule.dealer import ALONE, FRAMES, OWN, Pace, PIPELINE, WHOLE
+from shadowtutor_ros.wire.camera_picture import CameraPicture
+from shadowtutor_ros.wire.errors import BadImage
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def begin(shared: Shared, scene: Scene) -> None:
     """Submit frames until all devices are measured."""
     while any(share.pace is None for share in shared.shares()[1]):
         shared.wait()
-        shared.submit(scene.frames[0]).result(60)
+        shared.submit(CameraPicture.of(scene.frames[0])).result(60)
 
 
 def submit(shared: Shared, scene: Scene, count: int) -> list[Future[Mask]]:
@@ -53,7 +56,7 @@ def submit(shared: Shared, scene: Scene, count: int) -> list[Future[Mask]]:
     futures = []
     for index in range(count):
         shared.wait()
-        futures.append(shared.submit(scene.frames[index % 4]))
+        futures.append(shared.submit(CameraPicture.of(scene.frames[index % 4])))
     return futures
 
 
@@ -82,7 +85,7 @@ def test_who_computes_is_asked_to_begin(student: Student, scene: Scene) -> None:
     shared = SharedInference(RunningStudent(student, 7, 1), 'frames', begin=lambda: began.append(
         threading.current_thread().name))
     for frame in scene.frames[:2]:
-        shared.submit(frame).result(60)
+        shared.submit(CameraPicture.of(frame)).result(60)
     assert began == ['own_0']
     shared.close()
 
@@ -199,3 +202,18 @@ def test_who_ends_leaves_no_frame_unanswered(student: Student, scene: Scene) -> 
     shared.close()
     for future in futures:
         assert future.done()
+
+
+def test_a_picture_that_cannot_be_decoded_is_lost_alone(
+    student: Student, scene: Scene,
+) -> None:
+    def read() -> Frame:
+        raise BadImage('no last row')
+
+    shared = SharedInference(RunningStudent(student, 7, 1), 'frames')
+    with pytest.raises(BadImage, match='no last row'):
+        shared.submit(CameraPicture((96, 128), read)).result(60)
+    np.testing.assert_array_equal(
+        shared.submit(CameraPicture.of(scene.frames[0])).result(60),
+        student.segment(scene.frames[0]))
+    shared.close()

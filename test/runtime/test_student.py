@@ -34,6 +34,8 @@ from shadowtutor_ros.schedule import dealer
 from shadowtutor_ros.schedule.dealer import PIPELINE
 from shadowtutor_ros.schedule.link_policy import Exchange, LinkLimits, LinkPolicy
 from shadowtutor_ros.schedule.scheduler import Scheduler, ScheduleSettings
+from shadowtutor_ros.wire.camera_picture import CameraPicture
+from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.key_frame import EncodedFrame, FRAME_FORMATS, Png
 from shadowtutor_ros.wire.update import KeyFrame, StudentUpdate
 
@@ -49,9 +51,9 @@ def test_a_key_frame_is_encoded_while_it_is_segmented(
             return super().encode(frame, quality)
 
     class Begun(LocalInference):
-        def submit(self, frame: Frame) -> Future[Mask]:
+        def submit(self, picture: CameraPicture) -> Future[Mask]:
             begun.set()
-            return super().submit(frame)
+            return super().submit(picture)
 
     monkeypatch.setitem(FRAME_FORMATS, 'png', Patient())
     tutor = make_tutor(scene, classes, info)
@@ -63,6 +65,25 @@ def test_a_key_frame_is_encoded_while_it_is_segmented(
     run(loop, scene, range(2))
     assert seen == [True]
     assert loop.counters.updates_applied == 1
+
+
+def test_a_key_frame_that_cannot_be_decoded_has_failed(
+    scene: Scene, classes: ClassSet, info: StudentInfo,
+) -> None:
+    def read() -> Frame:
+        raise BadImage('no last row')
+
+    tutor = make_tutor(scene, classes, info)
+    loop = make_loop(tutor, LocalLink(tutor))
+    height, width = scene.frames[0].shape[:2]
+    answer = loop.submit(CameraPicture((height, width), read))  # the first is a key frame
+    loop.settle()
+    with pytest.raises(BadImage, match='no last row'):
+        answer.result(60)
+    assert loop.counters.failures == 1
+    assert loop.counters.detail == 'BadImage: no last row'
+    run(loop, scene, range(10))
+    assert loop.counters.updates_applied > 0
 
 
 def test_a_restarted_tutor_sends_the_whole_student_to_whom_hands_none_up(
@@ -176,10 +197,11 @@ def test_masks_are_the_same_when_other_devices_make_them(
     for device in devices:
         shared.join(device)
     while any(share.pace is None for share in shared.shares()[1]):
-        shared.submit(scene.frames[0]).result(60)
+        shared.submit(CameraPicture.of(scene.frames[0])).result(60)
     for index, frame in enumerate(scene.frames[:12]):
         loops[1].wait()
-        masks.append([loop.submit(frame, scene.stamp(index)) for loop in loops])
+        picture = CameraPicture.of(frame)
+        masks.append([loop.submit(picture, scene.stamp(index)) for loop in loops])
         for loop in loops:
             loop.settle()
     for here, there in masks:

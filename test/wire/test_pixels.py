@@ -15,7 +15,12 @@ from PIL import Image
 import pytest
 
 from shadowtutor_ros.wire.errors import BadImage
-from shadowtutor_ros.wire.pixels import class_ids_of, compressed_to_bgr, image_to_bgr
+from shadowtutor_ros.wire.pixels import (
+    class_ids_of,
+    compressed_picture,
+    compressed_to_bgr,
+    image_to_bgr,
+)
 
 BGR = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
 GREY = BGR[..., 0]
@@ -213,3 +218,30 @@ def test_a_compressed_image_is_counted_before_it_is_decoded() -> None:
     image = Compressed('png', cv2.imencode('.png', BGR)[1].tobytes())
     with pytest.raises(BadImage, match='4x6: expected 1 to 23 pixels'):
         compressed_to_bgr(image, 23)
+
+
+NOISE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+JPEG = cv2.imencode('.jpg', NOISE)[1].tobytes()
+
+
+@pytest.mark.parametrize(('format_', 'data', 'goes_on'), [
+    ('jpeg', JPEG, True),
+    ('rgb8; jpeg compressed bgr8', JPEG, True),
+    ('rgb8; jpeg compressed rgb8', JPEG, False),  # it would be read with red and blue exchanged
+    ('jpeg', cv2.imencode('.jpg', NOISE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes(), False),
+    ('png', cv2.imencode('.png', NOISE)[1].tobytes(), False)])
+def test_a_jpeg_can_go_on_as_it_came(format_: str, data: bytes, goes_on: bool) -> None:
+    picture = compressed_picture(Compressed(format_, array('B', data)))
+    assert picture.size == (64, 64)
+    assert picture.jpeg == (data if goes_on else None)
+    np.testing.assert_array_equal(picture.frame(), compressed_to_bgr(Compressed(format_, data)))
+    assert picture.frame() is picture.frame()
+
+
+def test_what_the_end_of_a_jpeg_shows_is_seen_before_it_is_decoded() -> None:
+    with pytest.raises(BadImage, match='is truncated: no end marker'):
+        compressed_picture(Compressed('jpeg', JPEG[:-20]))
+    picture = compressed_picture(Compressed('jpeg', JPEG[:len(JPEG) // 2] + JPEG[-2:]))
+    for _ in range(2):
+        with pytest.raises(BadImage, match='it ends before its last row'):
+            picture.frame()

@@ -103,11 +103,9 @@ class RemoteDevice:
 
     def _payload(self, job: DealtJob) -> bytes:
         if job.features is not None:
-            return encode_features(job.number, job.version, job.size, job.features)
-        if job.frame is None:
-            raise BadJob(f'job {job.number} has neither a frame nor features')
+            return encode_features(job.number, job.version, job.picture.size, job.features)
         return encode_job(
-            job.number, job.version, self._packing.pack(job.frame, self._stream.path))
+            job.number, job.version, self._packing.pack(job.picture, self._stream.path))
 
     def _on_answer(self, stream: PayloadStream, payload: bytes) -> None:
         if self._closed:
@@ -130,8 +128,9 @@ class RemoteDevice:
         if number not in self._given or self._closed:
             return
         given, job = self._given.pop(number)
-        if mask is not None and mask.shape != job.size:
-            error = f'expected a mask of {job.size[0]}x{job.size[1]}, got {mask.shape}'
+        size = job.picture.size
+        if mask is not None and mask.shape != size:
+            error = f'expected a mask of {size[0]}x{size[1]}, got {mask.shape}'
             mask = None
         if mask is None:
             service = waited = 0.0
