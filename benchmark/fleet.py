@@ -11,7 +11,10 @@ What they do themselves (the JPEG of a key frame, unpacking an update) is in the
 robots are then taught by a lock-step tutor (benchmark/lockstep.py), in turns: product, lock-step,
 product, lock-step, so that what else the machine does hits both. With ``--workers ray`` the
 product is a pool of ``--ray-workers`` processes, each with ``--threads`` of torch's or a GPU;
-with two numbers of them (``1,2``) the smaller pool takes the place of the lock-step tutor.
+with two numbers of them (``1,2``) the smaller pool takes the place of the lock-step tutor. Lessons
+are those that the lock-step tutor can give, too (``DistillSettings.plain``), those of pools that
+are compared the default ones. With ``--pin`` each of these processes has one CPU and no other, as
+if it were a small machine; the robots are on all CPUs, too.
 
 Before anything is timed, one student is taught a frame of every clip; all streams begin with it,
 and have no cold start. Timed are ``--seconds`` from when every robot has had ``--warm-up``
@@ -42,6 +45,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 import json
@@ -57,6 +61,7 @@ from fleet_robots import Film, play, read_film, Robot, TaughtBy
 from fleet_rows import Round, Row, row_of, table
 from gpu_utilisation import GpuUtilisation
 from lockstep import LockStepTutor, PlainLessons
+from ray_cluster import descendants
 import torch
 
 from shadowtutor_ros.assets import clip, teacher_weights
@@ -64,7 +69,7 @@ from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.errors import ShadowTutorError
 from shadowtutor_ros.model.device import pick_device
-from shadowtutor_ros.model.groups import FULL, PARTIAL
+from shadowtutor_ros.model.groups import FULL
 from shadowtutor_ros.model.student import Mask, Student, StudentInfo
 from shadowtutor_ros.runtime.link import LinkFailure
 from shadowtutor_ros.runtime.memory import keep_freed_memory
@@ -104,6 +109,7 @@ class Cast:
     sample: int = 25
     recipe: TeacherRecipe | None = None  # of the teacher, for workers in other processes
     workers: tuple[int, ...] = (1,)  # in the product's pool; of a second one, to compare with
+    pin: bool = False  # each of them to a CPU
     labels: dict[tuple[str, int], Mask] = field(default_factory=dict)
 
     def label(self, film: Film, position: int) -> Mask:
@@ -193,8 +199,32 @@ def tutor_of(cast: Cast, count: int, workers: int) -> Teaching:
         return Tutor(cast.teacher, cast.first, settings)
     recipe = TutorRecipe.of(
         cast.recipe, cast.first, settings, str(cast.first.device), cast.threads)
-    return Pool(RayWorkers(LOCAL, recipe), recipe.info, cast.recipe.name,
+    pool = Pool(RayWorkers(LOCAL, recipe), recipe.info, cast.recipe.name,
                 PoolSettings(workers, workers, RAY_PATIENCE), count)
+    if cast.pin:
+        pin(workers)
+    return pool
+
+
+def pin(workers: int) -> None:
+    """Give each of so many Ray workers of this process one CPU, as soon as they are there."""
+    cpus = sorted(os.sched_getaffinity(0))
+    deadline = time.monotonic() + RAY_PATIENCE
+    while len(found := [pid for pid in sorted(descendants(os.getpid()))
+                        if _command(pid).startswith('ray::TutorActor')]) < workers:
+        if time.monotonic() > deadline:
+            raise FleetError(f'expected {workers} workers to pin, found {len(found)}')
+        time.sleep(0.2)
+    for number, pid in enumerate(found):
+        for thread in Path(f'/proc/{pid}/task').iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), {cpus[number % len(cpus)]})
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f'/proc/{pid}/cmdline').read_text(errors='replace')
+    return ''
 
 
 def tutors_of(cast: Cast, count: int) -> dict[str, Callable[[], Teaching | LockStepTutor]]:
@@ -239,7 +269,8 @@ def schooled(films: Sequence[Film], teacher: Teacher, first: Student) -> None:
 
 def warm_settings(settings: DistillSettings) -> DistillSettings:
     """Return ``settings`` without a cold start: every lesson as the later ones are."""
-    return replace(settings, cold_start_group=PARTIAL, cold_start_updates=settings.max_updates)
+    return replace(
+        settings, cold_start_group=settings.group, cold_start_updates=settings.max_updates)
 
 
 def weights_of(teacher: str) -> Path:
@@ -248,7 +279,8 @@ def weights_of(teacher: str) -> Path:
 
 
 def make_cast(
-    films: Sequence[Film], teacher: str, device: torch.device, threads: int, **rest: Any,
+    films: Sequence[Film], teacher: str, device: torch.device, threads: int,
+    distill: DistillSettings, **rest: Any,
 ) -> Cast:
     """Return the taught student, the teacher and the films; ``rest`` are Cast's own."""
     classes = ClassSet.load(config_file('lvs8', 'classes'))
@@ -256,7 +288,7 @@ def make_cast(
         'yolo', classes, weights=str(weights_of(teacher)), device=str(device))
     first = Student.random(StudentInfo(classes.names, classes.colours), 0, device)
     schooled(films, labelling, first)
-    return Cast(films, labelling, first, warm_settings(DistillSettings.plain()), threads, **rest)
+    return Cast(films, labelling, first, warm_settings(distill), threads, **rest)
 
 
 def machine(device: torch.device) -> dict[str, str]:
@@ -269,17 +301,19 @@ def machine(device: torch.device) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     options = _parser().parse_args(arguments)
+    pools = len(options.ray_workers) > 1
+    if pools and options.workers == 'local':
+        raise FleetError('--ray-workers: two numbers need --workers ray')
     device = pick_device(options.device)
     keep_freed_memory()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
     films = [read_film(path, options.frames, options.size)
              for path in options.clips or [clip()]]
-    cast = make_cast(films, options.teacher, device, options.threads, fps=options.fps,
+    cast = make_cast(films, options.teacher, device, options.threads,
+                     DistillSettings() if pools else DistillSettings.plain(), fps=options.fps,
                      seconds=options.seconds, warm_up=options.warm_up, sample=options.sample,
-                     workers=tuple(options.ray_workers))
-    if options.workers == 'local' and len(options.ray_workers) > 1:
-        raise FleetError('--ray-workers: two numbers need --workers ray')
+                     workers=tuple(options.ray_workers), pin=options.pin)
     if options.workers == 'ray':
         classes = ClassSet.load(config_file('lvs8', 'classes'))
         cast.recipe = TeacherRecipe('yolo', classes, str(weights_of(options.teacher)))
@@ -299,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json is not None:
         options.json.write_text(json.dumps({
             **machine(device), 'workers': options.workers,
-            'ray_workers': options.ray_workers, 'threads': options.threads,
+            'ray_workers': options.ray_workers, 'pinned': cast.pin, 'threads': options.threads,
             'teacher': cast.teacher.name,
             'clips': [film.name for film in films],
             'size': list(films[0].frames[0].shape[1::-1]), 'fps': cast.fps,
@@ -323,6 +357,7 @@ def _parser() -> argparse.ArgumentParser:
                         help='where the product teaches: here, or on a Ray cluster of its own')
     parser.add_argument('--ray-workers', type=_counts, default=[1], metavar='N[,M]',
                         help='workers there; two numbers: pools to compare with each other')
+    parser.add_argument('--pin', action='store_true', help='each of them to one CPU')
     parser.add_argument('--size', type=_size, metavar='WxH', help="default: each clip's own")
     parser.add_argument('--frames', type=int, default=300, help='of each clip at most')
     parser.add_argument('--fps', type=float, default=30.0, help="of the robots' cameras")

@@ -32,6 +32,7 @@ from gpu_parts import Part, PARTS, Scale, Stage
 import torch
 
 from shadowtutor_ros.assets import clip, teacher_weights
+from shadowtutor_ros.distill.settings import DistillSettings
 from shadowtutor_ros.model.device import pick_device
 from shadowtutor_ros.runtime.memory import keep_freed_memory
 
@@ -43,7 +44,8 @@ def make_stage(device: torch.device, scale: Scale, weights: Path, video: Path) -
     """Return the first frames of ``video`` with teacher and taught student."""
     film = read_film(video, 150, scale.size)
     cast = fleet.make_cast([Film(film.name, film.frames)], str(weights), device,
-                           os.cpu_count() or 1, seconds=scale.seconds)
+                           os.cpu_count() or 1, DistillSettings.plain(),
+                           seconds=scale.seconds)
     frame = film.frames[len(film.frames) // 2]  # that the student was taught
     return Stage(device, scale, cast, frame, cast.teacher.label(frame))
 

@@ -33,7 +33,7 @@ from shadowtutor_ros.harness.usage import usage_of
 from shadowtutor_ros.share import config_folder
 
 _CGROUPS = Path('/sys/fs/cgroup')
-_PERIOD = 10_000  # microseconds: short, so that a device is slow and not at rest at times
+_PERIOD = 40_000  # microseconds: in shorter ones caches get lost, in longer ones devices rest
 _CAMERA = Path(__file__).with_name('chair_camera.py')
 _STUDENT = config_folder() / 'students' / 'lvs8.safetensors'
 _UNIQUE = itertools.count()

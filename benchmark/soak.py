@@ -3,7 +3,8 @@
 One tutor and two robots for half an hour: memory, files and threads of every process stay.
 
 After a warm-up, what each process takes in the last quarter is compared with the first. Ends
-with status 1 when something grows or a robot learns no more.
+with status 1 when something grows or a robot learns no more. The tutor's library of past students
+is full from the start, as it is after some hundred lessons.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ import time
 import cv2
 import numpy as np
 
+from shadowtutor_ros.classes import ClassSet
 from shadowtutor_ros.harness.collector import Collector
 from shadowtutor_ros.harness.domain import own_domain
 from shadowtutor_ros.harness.processes import NodeProcess
+from shadowtutor_ros.model.first_student import DEFAULT, first_student
+from shadowtutor_ros.model.groups import FULL
+from shadowtutor_ros.runtime.library import LIBRARY, Library
+from shadowtutor_ros.share import config_file
 from shadowtutor_ros.whole_file import replace_json
 
 _SIZE = 144, 192  # H, W
 _CLIP = 100  # frames, shown again and again
 _BACKGROUND = 8  # of lvs8
-_LIBRARY = 4  # students of the past: full, at one in 16 lessons, before the warm-up ends
 
 # What may come without a leak: an allocator's arenas, a connection, a thread of a pool.
 _MEMORY_MB, _MEMORY_SHARE, _FILES, _THREADS = 12.0, 0.02, 3, 2
@@ -103,9 +108,19 @@ def make_clip(folder: Path, frames: int) -> tuple[Path, Path]:
     return video, labels
 
 
+def fill_library(state_folder: Path) -> None:
+    """Have a tutor with this folder find as many students of the past as it keeps."""
+    first = first_student(DEFAULT, ClassSet.load(config_file('lvs8', 'classes')))
+    library = Library(first, LIBRARY, state_folder / 'library')
+    for number in range(LIBRARY):
+        library.keep(f'past{number}', 16, first.weights(FULL))
+    library.close()
+
+
 def soak(options: argparse.Namespace, folder: Path) -> tuple[list[Verdict], list[int]]:
     """Run all nodes; return what each process took and how much each robot learnt at last."""
     video, labels = make_clip(folder, round(options.fps * (options.minutes * 60 + 300)))
+    fill_library(folder / 'state')
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     robots = [f'robot{number}' for number in range(options.robots)]
     with ExitStack() as stack:
@@ -121,7 +136,7 @@ def soak(options: argparse.Namespace, folder: Path) -> tuple[list[Verdict], list
                       for robot in robots]
         processes = {'tutor': start('tutor', 'tutor_node', {
             'teacher': 'labels', 'teacher_weights': str(labels), 'labels_fps': options.fps,
-            'threads': 1, 'device': 'cpu', 'library': _LIBRARY})}
+            'threads': 1, 'device': 'cpu', 'state_folder': str(folder / 'state')})}
         for robot in robots:
             processes[f'{robot} student'] = start(f'{robot}-student', 'student_node', {
                 'tutor': '/tutor', 'stream_id': robot, 'threads': 1,

@@ -97,6 +97,13 @@ def test_what_is_written(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFix
     assert '| 1 | lock-step |' in capsys.readouterr().out
 
 
+def test_two_pools_are_compared_with_each_other(cast: fleet.Cast) -> None:
+    cast.workers = (1, 2)
+    assert list(fleet.tutors_of(cast, 8)) == ['2 workers', '1 worker']
+    with pytest.raises(fleet.FleetError, match='two numbers need --workers ray'):
+        fleet.main(['--ray-workers', '1,2'])
+
+
 def test_a_fleet_that_is_never_answered_is_given_up(cast: fleet.Cast) -> None:
     class Broken(ColourTeacher):
         def label(self, frame: Frame, stamp: float = 0.0) -> Labelling:

@@ -48,8 +48,8 @@ def test_a_device_has_a_part_of_a_cpu(tmp_path: Path) -> None:
     try:
         with musical_chair.quota(0.25) as prefix:
             group = Path(prefix[2].split()[3]).parent
-            assert (group / 'cpu.cfs_quota_us').read_text().strip() == '2500'
-            assert (group / 'cpu.cfs_period_us').read_text().strip() == '10000'
+            assert (group / 'cpu.cfs_quota_us').read_text().strip() == '10000'
+            assert (group / 'cpu.cfs_period_us').read_text().strip() == '40000'
     except PermissionError as error:
         pytest.skip(f'not as root: {error}')
     assert not group.exists()

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-from soak import judge, make_clip, table, Usage, usage_of
+from soak import fill_library, judge, make_clip, table, Usage, usage_of
+
+from shadowtutor_ros.classes import ClassSet
+from shadowtutor_ros.model.first_student import DEFAULT, first_student
+from shadowtutor_ros.runtime.library import LIBRARY, Library
+from shadowtutor_ros.share import config_file
 
 
 def usages(memory: float, files: float = 0, threads: float = 0) -> list[Usage]:
@@ -35,6 +40,14 @@ def test_a_process_is_looked_at() -> None:
     assert before.seconds == 3.0
     assert before.memory_mb > 10
     assert before.threads >= 1
+
+
+def test_a_library_is_full_from_the_start(tmp_path: Path) -> None:
+    fill_library(tmp_path)
+    first = first_student(DEFAULT, ClassSet.load(config_file('lvs8', 'classes')))
+    library = Library(first, LIBRARY, tmp_path / 'library')
+    assert len(library._past) == LIBRARY
+    library.close()
 
 
 def test_labels_go_on_when_the_clip_begins_again(tmp_path: Path) -> None:
