@@ -49,7 +49,7 @@ STUDENT_PARAMETERS = (
               live=True),
     Parameter('key_frame_quality', 80, 'Quality of key frames in a lossy format.', 1, 100,
               live=True),
-    Parameter('transfer', PIECES, 'pieces: images and weights travel in datagrams of one '
+    Parameter('transfer', PIECES, 'pieces: images and weights travel in pieces of one '
               'packet with our own repeats, for links that lose some; action: inside the '
               'messages of action and service.', choices=(PIECES, ACTION)),
     Parameter('goal_timeout', 10.0, 'Seconds without a sign of the tutor after which a key '
@@ -67,7 +67,8 @@ STUDENT_PARAMETERS = (
               'frames; pipeline: on the back of the network, the front is made here; auto: what '
               'gives more masks per second.', choices=(OFF, *SHARES)),
     Parameter('share_format', SHARE_AUTO, 'How frames travel to helpers. auto: the JPEG of the '
-              'camera as it came, else as JPEG, or raw where that is faster.', choices=SHARE_FORMATS),
+              'camera as it came, else as JPEG, or raw where that is faster.',
+              choices=SHARE_FORMATS),
     Parameter('share_quality', 90, 'Quality of frames for helpers in a lossy format.', 1, 100),
     LINK_KEY_FILE, STATE_FOLDER, MAX_PIXELS, ERROR_FAILURES, STATUS_PERIOD, AUTOSTART,
 )

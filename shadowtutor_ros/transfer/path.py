@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from shadowtutor_ros.transfer.pieces import LARGE_PIECE_BYTES, PIECE_BYTES
+
 INITIAL_TIMEOUT = 0.2  # seconds, until the first round trip
 MIN_TIMEOUT = 0.02
 MAX_TIMEOUT = 1.0  # a queue that outlives an outage looks like a round trip as long as it
 _GRANULARITY = 0.01  # seconds by which a process may be late: G of RFC 6298
+_CLEAN = 256 << 10  # bytes without a repeat, after which pieces may be large for the first time
 _MEMORY = 512 << 10  # bytes over which the goodput is a mean: about ten payloads of 40 pieces
 
 
@@ -16,6 +19,9 @@ class PathEstimate:
 
     ``srtt`` and ``rttvar`` are RFC 6298's, in seconds; None until the first answer. ``sent``
     counts pieces with repeats, ``repeated`` the repeats among them.
+
+    A large piece travels in several packets, each of which must arrive. So pieces are large only
+    after many that were not repeated; with every return to small ones it takes twice as many.
     """
 
     def __init__(self) -> None:
@@ -23,6 +29,7 @@ class PathEstimate:
         self.rttvar: float | None = None
         self.sent = 0
         self.repeated = 0
+        self._clean, self._clean_enough = 0, _CLEAN  # bytes
         self._acknowledged = 0.0  # bytes; both are halved when they have grown
         self._busy = 0.0  # the seconds that they took
 
@@ -44,6 +51,11 @@ class PathEstimate:
         """
         return self._acknowledged / self._busy if self._busy else 0.0
 
+    @property
+    def piece_bytes(self) -> int:
+        """How long the pieces of the next payload are."""
+        return PIECE_BYTES if self._clean < self._clean_enough else LARGE_PIECE_BYTES
+
     def on_round_trip(self, seconds: float) -> None:
         """Take the time between a sending and its answer."""
         if self.srtt is None or self.rttvar is None:
@@ -56,9 +68,14 @@ class PathEstimate:
         """Count pieces put on the network, and how many of them were not the first try."""
         self.sent += pieces
         self.repeated += repeated
+        if repeated:
+            if self.piece_bytes > PIECE_BYTES:
+                self._clean_enough *= 2
+            self._clean = 0
 
     def on_acknowledged(self, size: int, seconds: float) -> None:
         """Take that ``size`` more bytes were reported, ``seconds`` after those before."""
+        self._clean += size
         self._acknowledged += size
         self._busy += seconds
         if self._acknowledged > _MEMORY:

@@ -7,7 +7,9 @@ import numpy as np
 
 from shadowtutor_ros.transfer.pieces import (
     BadPiece,
+    LARGE_PIECE_BYTES,
     Piece,
+    PIECE_BYTES,
     piece_count,
     piece_length,
     Report,
@@ -46,7 +48,7 @@ class Receiver:
         collection = self._taken.get(piece.transfer) or self._open.get(piece.transfer)
         self._check(piece, collection)
         if collection is None:
-            collection = _Collection(piece.size)
+            collection = _Collection(piece.size, piece.length)
         collection.add(piece)
         if piece.transfer not in self._taken:
             self._open.pop(piece.transfer, None)
@@ -76,16 +78,20 @@ class Receiver:
 
     def _check(self, piece: Piece, collection: _Collection | None) -> None:
         where = f'piece {piece.index} of transfer {piece.transfer:x}'
-        if collection is not None and piece.size != collection.size:
-            raise BadPiece(f'{where}: expected a payload of {collection.size} bytes as before, '
-                           f'got {piece.size}')
+        if collection is not None and (piece.size, piece.length) != (
+                collection.size, collection.length):
+            raise BadPiece(f'{where}: expected a payload of {collection.size} bytes in pieces of '
+                           f'{collection.length} as before, got {piece.size} in {piece.length}')
         if not 0 <= piece.size <= self._max_bytes:
             raise BadPiece(f'{where}: expected a payload of 0 to {self._max_bytes} bytes, '
                            f'got {piece.size}')
-        count = piece_count(piece.size)
+        if not PIECE_BYTES <= piece.length <= LARGE_PIECE_BYTES:
+            raise BadPiece(f'{where}: expected pieces of {PIECE_BYTES} to {LARGE_PIECE_BYTES} '
+                           f'bytes, got {piece.length}')
+        count = piece_count(piece.size, piece.length)
         if not 0 <= piece.index < count:
             raise BadPiece(f'{where}: expected an index of 0 to {count - 1}, got {piece.index}')
-        length = piece_length(piece.size, piece.index)
+        length = piece_length(piece.size, piece.index, piece.length)
         if len(piece.data) != length:
             raise BadPiece(f'{where}: expected {length} bytes, got {len(piece.data)}')
         if piece.transfer == 0 or piece.order < 1:
@@ -96,10 +102,10 @@ class Receiver:
 class _Collection:
     """The pieces of one payload that are here; memory grows with them."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, length: int) -> None:
+        self.size, self.length = size, length
         self.held = 0  # bytes
-        self._count = piece_count(size)
+        self._count = piece_count(size, length)
         self._data: dict[int, bytes] = {}
         self._here = bytearray()  # one flag per piece up to the highest that is here
         self._first_missing = 0

@@ -11,7 +11,7 @@ import math
 from shadowtutor_ros.transfer.path import PathEstimate
 from shadowtutor_ros.transfer.pieces import Piece, PIECE_BYTES, piece_count, piece_length, Report
 
-WINDOW = 32  # pieces: less than the 64 KB that the queue before a slow link often holds
+WINDOW = 32  # pieces of one packet: less than the 64 KB that a slow link's queue often holds
 REPORT_EVERY = 8  # pieces
 REORDERING = 3  # a piece is lost when one sent so many later has arrived without it
 MAX_BACKOFF = 0.5  # seconds between probes, unless the path itself is slower
@@ -25,7 +25,8 @@ class Sender:
     Sends one payload. The owner puts ``pieces(now)`` on the network at the start, after every
     ``on_report`` and when ``wake_at`` has come.
 
-    At most ``window`` pieces are under way. After PATIENCE without a report the sender has
+    The pieces are as long as the ``path`` allows when it begins; at most ``window`` of those of
+    one packet, or as many bytes, are under way. After PATIENCE without a report the sender has
     ``given_up``: it lets go of the payload and sends nothing any more. All times are seconds of
     one monotonic clock.
     """
@@ -35,9 +36,10 @@ class Sender:
     ) -> None:
         self.transfer = transfer
         self._payload = payload
-        self._count = piece_count(len(payload))
+        self._length = path.piece_bytes
+        self._count = piece_count(len(payload), self._length)
         self._path = path
-        self._window = window
+        self._window = max(2, window * PIECE_BYTES // self._length)
         self._unsent = 0  # index of the first piece that was never sent
         self._in_flight: dict[int, int] = {}  # index: its last order; oldest first
         self._lost: dict[int, int] = {}
@@ -135,14 +137,19 @@ class Sender:
             self._lost.pop(index, None)
             self._in_flight.pop(index, None)
             self._in_flight[index] = order
-            start = index * PIECE_BYTES
+            start = index * self._length
             batch.append(Piece(
                 self.transfer, len(self._payload), index, order,
-                all_ask or place == len(indices) or _asks(order),
-                self._payload[start:start + PIECE_BYTES]))
+                all_ask or place == len(indices) or self._asks(order),
+                self._payload[start:start + self._length], self._length))
         if batch:
             self._last_event = now
         return batch
+
+    def _asks(self, order: int) -> bool:
+        # The first ones tell early how slow a link is, before the timer runs out.
+        early = self._length == PIECE_BYTES and order in (1, 2, 4)
+        return early or order % REPORT_EVERY == 0
 
     def _was_forgotten(self, report: Report) -> bool:
         """Say whether the newest report misses what an older one had."""
@@ -160,7 +167,7 @@ class Sender:
         for waiting in self._in_flight, self._lost:
             for index in [index for index in waiting if report.has(index)]:
                 del waiting[index]
-                size += piece_length(len(self._payload), index)
+                size += piece_length(len(self._payload), index, self._length)
         if size:
             self._path.on_acknowledged(size, now - self._last_progress)
             self._last_progress = now
@@ -177,8 +184,3 @@ class Sender:
             if order > lost_through:
                 break
             self._lost[index] = self._in_flight.pop(index)
-
-
-def _asks(order: int) -> bool:
-    # The first ones tell early how slow the link is, before the timer runs out.
-    return order % REPORT_EVERY == 0 or order in (1, 2, 4)

@@ -26,13 +26,14 @@ MAX_UPDATE = MAX_PAYLOAD + (1 << 20)
 def piece_to_msg(piece: Piece, seal: Seal = UNKEYED, context: bytes = b'') -> PieceMsg:
     """Return the message of ``piece``, with a tag for ``context``: the topic that it is for."""
     return seal.sign(PieceMsg(
-        transfer=piece.transfer, size=piece.size, index=piece.index,
+        transfer=piece.transfer, size=piece.size, length=piece.length, index=piece.index,
         order=piece.order, report=piece.report, data=bytes_to_field(piece.data)), context)
 
 
 def piece_from_msg(msg: PieceMsg) -> Piece:
     """Return the piece of a message."""
-    return Piece(msg.transfer, msg.size, msg.index, msg.order, msg.report, bytes(msg.data))
+    return Piece(msg.transfer, msg.size, msg.index, msg.order, msg.report, bytes(msg.data),
+                 msg.length)
 
 
 def report_to_msg(report: Report, seal: Seal = UNKEYED, context: bytes = b'') -> PieceReport:

@@ -190,7 +190,8 @@ def _read_pieces(data: bytes) -> None:
         numbers = data[at:at + 16].ljust(16, b'\0')
         transfer, size, index, order = (numbers[0] % 4, int.from_bytes(numbers[2:5], 'big'),
                                         int.from_bytes(numbers[6:8], 'big') % 900, numbers[9])
-        msg = PieceMsg(transfer=transfer, size=size, index=index, order=order,
+        length = int.from_bytes(numbers[12:14], 'big') % 9000 if numbers[14] & 1 else 1280
+        msg = PieceMsg(transfer=transfer, size=size, length=length, index=index, order=order,
                        report=bool(numbers[10] & 1), data=data[at + 16:at + 16 + numbers[11]])
         with suppress(BadPiece):
             receiver.on_piece(piece_from_msg(msg))

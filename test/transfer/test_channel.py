@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 import pytest
 from transfer.channel import Direction, HEADERS, Outcome, Simulation
 
-from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count
+from shadowtutor_ros.transfer.pieces import LARGE_PIECE_BYTES, PIECE_BYTES, piece_count
 from shadowtutor_ros.transfer.sender import MAX_BACKOFF, PATIENCE, PROBES, WINDOW
 
 SIZES = st.one_of(st.integers(0, 4 * PIECE_BYTES), st.integers(0, 120_000))
@@ -61,6 +61,20 @@ def test_only_probes_repeat_while_a_long_round_trip_is_unknown() -> None:
     assert link.run(payload(60_000)).repeats == 2 + 4  # after 0.2 and 0.6 s
     assert link.run(payload(60_000)).repeats == 0
     assert link.run(payload(200_000)).repeats == 0
+
+
+@BATCH
+@given(st.lists(SIZES, min_size=1, max_size=6), RATES, st.floats(0, 0.1), st.floats(0, 0.3), SEEDS)
+def test_large_pieces_arrive_too_and_get_small_again(
+    sizes: list[int], rate: float, delay: float, loss: float, seed: int,
+) -> None:
+    link = Simulation(bad_way(rate, delay, loss), bad_way(rate, delay, loss), seed)
+    link.path.on_acknowledged(1 << 20, 1.0)
+    for size in sizes:
+        large, repeated = link.path.piece_bytes == LARGE_PIECE_BYTES, link.path.repeated
+        assert link.run(payload(size), limit=600.0).payload == payload(size)
+        if large and link.path.repeated > repeated:
+            assert link.path.piece_bytes == PIECE_BYTES
 
 
 @pytest.mark.parametrize('mbps', [40, 8, 2])

@@ -3,6 +3,7 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from shadowtutor_ros.transfer.path import INITIAL_TIMEOUT, MAX_TIMEOUT, MIN_TIMEOUT, PathEstimate
+from shadowtutor_ros.transfer.pieces import LARGE_PIECE_BYTES, PIECE_BYTES
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -65,3 +66,17 @@ def test_goodput_forgets() -> None:
     assert path.goodput == pytest.approx(600_000, rel=0.1)
     path.on_acknowledged(0, 0.0)
     assert path.goodput == pytest.approx(600_000, rel=0.1)
+
+
+def test_pieces_are_large_after_many_that_were_not_repeated() -> None:
+    path = PathEstimate()
+    enough = 256 << 10
+    for _ in range(3):
+        path.on_sent(8, repeated=1)
+        assert path.piece_bytes == PIECE_BYTES
+        path.on_acknowledged(enough - 1, 1.0)
+        assert path.piece_bytes == PIECE_BYTES
+        path.on_sent(8, repeated=1)  # small ones that were lost change nothing
+        path.on_acknowledged(enough, 1.0)
+        assert path.piece_bytes == LARGE_PIECE_BYTES
+        enough *= 2  # a large one that was lost does

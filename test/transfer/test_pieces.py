@@ -2,7 +2,13 @@
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from shadowtutor_ros.transfer.pieces import PIECE_BYTES, piece_count, piece_length, Report
+from shadowtutor_ros.transfer.pieces import (
+    LARGE_PIECE_BYTES,
+    PIECE_BYTES,
+    piece_count,
+    piece_length,
+    Report,
+)
 
 
 @pytest.mark.parametrize(('size', 'lengths'), [
@@ -26,3 +32,11 @@ def test_the_first_missing_is_never_there(first_missing: int, received: bytes) -
     assert all(report.has(index) for index in range(first_missing))
     there = sum(report.has(index) for index in range(first_missing + 1, first_missing + 300))
     assert there == sum(byte.bit_count() for byte in received)
+
+
+@pytest.mark.parametrize(('size', 'lengths'), [
+    (0, [0]), (8192, [8192]), (8193, [8192, 1]), (20_000, [8192, 8192, 3616])])
+def test_large_pieces(size: int, lengths: list[int]) -> None:
+    assert LARGE_PIECE_BYTES == 8192
+    count = piece_count(size, LARGE_PIECE_BYTES)
+    assert [piece_length(size, index, LARGE_PIECE_BYTES) for index in range(count)] == lengths

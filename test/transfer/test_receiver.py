@@ -113,6 +113,9 @@ def test_reports_are_true_in_any_order(order: list[int], upto: int) -> None:
     ({'data': bytes(1336)}, ['1271', 'got 1336']),
     ({'index': 0}, ['1280', 'got 1271']),
     ({'order': 0}, ['got 7 and 0']),
+    ({'length': 1279, 'transfer': 8}, ['1280 to 8192', 'got 1279']),
+    ({'length': 8193, 'transfer': 8}, ['1280 to 8192', 'got 8193']),
+    ({'length': 2000}, ['in pieces of 1280 as before', 'in 2000']),
     ({'transfer': 0}, ['got 0 and 3'])])
 def test_bad_pieces_change_nothing(change: dict[str, Any], names: list[str]) -> None:
     receiver = Receiver(MAX_BYTES, keep=1)
@@ -204,7 +207,7 @@ def garbage(draw: st.DrawFn) -> Piece:
     if 0 <= size <= MAX_BYTES and 0 <= index < piece_count(size) and draw(st.booleans()):
         length = piece_length(size, index)
     return Piece(draw(st.integers(0, 12)), size, index, draw(NUMBERS), draw(st.booleans()),
-                 bytes(length))
+                 bytes(length), draw(st.one_of(st.just(PIECE_BYTES), NUMBERS)))
 
 
 @settings(derandomize=True)

@@ -352,3 +352,22 @@ def test_garbage_reports_never_break_the_sender(reports: list[Report]) -> None:
         now += 0.05
         sender.on_report(garbage, now)
     assert receiver.take(ID) in (None, data)
+
+
+def test_on_a_path_that_loses_nothing_pieces_are_large() -> None:
+    data = random.Random(0).randbytes(100_000)
+    path = PathEstimate()
+    path.on_acknowledged(1 << 20, 1.0)
+    sender, receiver = Sender(data, ID, path, 0.0, 32), Receiver(1 << 20)
+    first = sender.pieces(0.0)
+    assert [(len(piece.data), piece.length) for piece in first] == [(8192, 8192)] * 5
+    assert [piece.report for piece in first] == [False] * 4 + [True]
+    now = 0.0
+    while not sender.done:
+        now += 0.01
+        for piece in first:
+            if (answer := receiver.on_piece(piece)) is not None:
+                sender.on_report(answer, now)
+        first = sender.pieces(now)
+    assert receiver.take(ID) == data
+    assert (path.sent, path.repeated) == (13, 0)

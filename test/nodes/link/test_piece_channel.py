@@ -131,7 +131,7 @@ def test_a_newer_payload_takes_the_place_of_an_older(ends: Ends) -> None:
 def test_what_is_too_large_is_not_collected_and_the_rest_works(ends: Ends) -> None:
     publisher = ends.node.create_publisher(Piece, f'{CHANNEL}/up', qos.PIECES)
     publisher.publish(UNKEYED.sign(Piece(
-        transfer=5, size=2**31, index=0, order=1, report=True,
+        transfer=5, size=2**31, length=PIECE_BYTES, index=0, order=1, report=True,
         data=array('B', bytes(PIECE_BYTES))), f'{CHANNEL}/up'.encode()))
     ends.robot.send(PICTURE + bytes(100_000))
     transfer = ends.robot.send(b'small')

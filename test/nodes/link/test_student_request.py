@@ -148,8 +148,8 @@ def test_while_pieces_come_the_tutor_is_not_asked_again(
             index = next(indices)
             part = data[index * PIECE_BYTES:(index + 1) * PIECE_BYTES]
             pieces.publish(UNKEYED.sign(Piece(
-                transfer=robot.requests[0].transfer, size=len(data), index=index,
-                order=index + 1, data=array('B', part)), b'/channel/down'))
+                transfer=robot.requests[0].transfer, size=len(data), length=PIECE_BYTES,
+                index=index, order=index + 1, data=array('B', part)), b'/channel/down'))
 
     server.create_timer(0.15, send_next)
     first = robot.ask(patience=2.0)
