@@ -18,6 +18,7 @@ from shadowtutor_ros.runtime.device import DealtJob, Device, Done
 from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.schedule.dealer import BACK, Deal, Dealer, OWN, Share
 from shadowtutor_ros.wire.camera_picture import CameraPicture
+from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.update import StudentUpdate
 
 _LOOK = 0.1  # seconds
@@ -30,11 +31,16 @@ class FrameLost(ShadowTutorError):
 
 @dataclass
 class _Open:
-    """A frame without an answer yet, and the weights that were the newest when it came."""
+    """
+    A frame without an answer yet, and the weights that were the newest when it came.
+
+    ``failed`` names the devices that could not do it.
+    """
 
     picture: CameraPicture
     version: tuple[int, int]
     since: float
+    failed: set[str] = field(default_factory=set)
     answer: Future[Mask] = field(default_factory=Future)
 
 
@@ -121,6 +127,7 @@ class SharedInference:
             if done.mask is None:
                 self.errors = f'{device.name}: {done.error}'
                 if opened is not None:
+                    opened.failed.add(device.name)
                     self._deal_again([done.number], now)
                 opened = None
             elif opened is not None:
@@ -210,6 +217,8 @@ class SharedInference:
             now = self._clock()
             self._dealer.done(OWN, number, now - started, 0.0, now, good=error is None)
             opened = self._open.pop(number, None)
+            if opened is not None and isinstance(error, BadImage):
+                self._dealer.pardon(opened.failed)
             self._changed.notify_all()
         if opened is None:
             return

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 import math
 
@@ -210,13 +210,17 @@ class Dealer:
         """
         Take note of an answer, also of one that comes too late.
 
-        A device whose answer is no ``good`` gets nothing but probes until one is.
+        A device whose answer to a frame is no ``good`` gets nothing but probes until one is.
         """
         device = self._own if name == OWN else self._others.get(name)
         if device is None:
             return
         job = device.jobs.pop(number, None)
-        device.answers = good or device is self._own
+        if good:
+            device.answers = True
+        elif device is not self._own and not (
+                job is not None and job.probe and job.kind in device.paces):
+            device.answers = False  # once measured, it is a frame that says so: see ``pardon``
         if not good:
             device.measured = dict.fromkeys(device.measured, now)
         if job is None or not good:
@@ -230,6 +234,12 @@ class Dealer:
         device.paces[job.kind] = (
             Pace(service, way) if pace is None else pace.after(service, way))
         device.measured[job.kind] = now
+
+    def pardon(self, names: Iterable[str]) -> None:
+        """Deal to devices again: what they could not do nobody can."""
+        for name in names:
+            if (device := self._others.get(name)) is not None:
+                device.answers = True
 
     def overdue(self, now: float) -> list[int]:
         """Take all from devices that should have answered; return their frames' numbers."""

@@ -13,6 +13,7 @@ from shadowtutor_ros.model.student import Student
 from shadowtutor_ros.runtime.device import DealtJob, Device, Done
 from shadowtutor_ros.runtime.session import RunningStudent
 from shadowtutor_ros.runtime.sharing import SharedInference
+from shadowtutor_ros.wire.errors import BadImage
 from shadowtutor_ros.wire.update import StudentUpdate, verify_update
 from shadowtutor_ros.wire.weights import encode_weights, FP32
 
@@ -62,7 +63,12 @@ class NearDevice:
         assert job.version == self._has[1:]
         started = time.monotonic()
         if job.features is None:
-            mask = self._has.student.segment(job.picture.frame())
+            try:
+                frame = job.picture.frame()
+            except BadImage as error:
+                self._on_done(self, Done(job.number, None, str(error), 0.0, 0.0))
+                return
+            mask = self._has.student.segment(frame)
         else:
             mask = self._has.student.back(job.features, job.picture.size)
         self.did.append((job.number, 'frame' if job.features is None else 'features'))
