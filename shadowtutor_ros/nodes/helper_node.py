@@ -70,7 +70,7 @@ class HelperNode(ManagedNode):
             self, channel_node, self._values['robot'], helper, self._seal)
         self._worker = threading.Thread(target=self._work, args=(helping,), name='helper')
         self._worker.start()
-        self.get_logger().info(f'waits for {helping.robot_name}')
+        self.get_logger().info(_waits_for(helping))
 
     def deactivate(self) -> None:
         helping, self._helping = self._helping, None
@@ -99,7 +99,7 @@ class HelperNode(ManagedNode):
             return False, self.phase, self.problem
         if helping.joined:
             return True, f'helps {helping.robot_name}', self.problem
-        return False, helping.problem or f'waits for {helping.robot_name}', self.problem
+        return False, helping.problem or _waits_for(helping), self.problem
 
     def _work(self, helping: Helping) -> None:
         try:
@@ -110,6 +110,10 @@ class HelperNode(ManagedNode):
             helping.work()
         except Exception as error:
             self.fail(error)
+
+
+def _waits_for(helping: Helping) -> str:
+    return f'waits for {helping.robot_name}: not there, or its share is off'
 
 
 def main(args: list[str] | None = None) -> Any:

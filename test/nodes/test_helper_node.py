@@ -202,7 +202,7 @@ def test_a_helper_says_how_it_is(lab: Lab, context: Context, scene: Scene) -> No
         return heard.pop(message)
 
     lost = lab.helper('/helper', robot='/nobody')
-    assert said('waits for /nobody').level == DiagnosticStatus.WARN
+    assert said('waits for /nobody: not there, or its share is off').level == DiagnosticStatus.WARN
     lost.stop(signal.SIGINT)
     lab.helper('/helper')
     lab.wait_for('/helper')
