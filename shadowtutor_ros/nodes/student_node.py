@@ -226,7 +226,8 @@ class StudentNode(ManagedNode):
             request = self._request = StudentRequest(
                 self, serving.name, self._stream_id, self._robot, serving.channel,
                 self._values['goal_timeout'], on_student, partial(self._on_refused, what),
-                self._seal, lambda: tutors.serving.is_gone(), tutors.hand_over)
+                self._seal, lambda: tutors.serving.is_gone(),
+                lambda: tutors.serving.processes, tutors.hand_over)
 
     def _on_handover(self, old: OneTutor, new: OneTutor) -> None:
         self.get_logger().warning(f'{self._stream_id}: {new.name} takes over from {old.name}')

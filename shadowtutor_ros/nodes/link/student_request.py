@@ -33,8 +33,10 @@ class StudentRequest:
 
     ``on_student`` may refuse it, with a ShadowTutorError or ValueError; ``on_refused`` is told
     why, and the tutor is asked again. A tutor answers at once: a request is lost when nothing,
-    no answer and no piece, has come for ``patience`` seconds. While ``gone`` says so there is no
-    tutor, and what it was asked is asked again. ``on_nobody`` is told when there is no tutor, or
+    no answer and no piece, has come for ``patience`` seconds, or when ``processes``, the tutors of
+    that name that came so far, have become more. While ``gone`` says so there is no tutor to ask;
+    one that was asked may still answer, as where its lease waits behind the student on a slow
+    link. ``on_nobody`` is told when there is no tutor, or
     none that answers or gives a student: it may ``turn_to`` another one. With a key in ``seal``
     what has no right tag is no answer; without one nothing is taken while several nodes offer one
     name.
@@ -45,7 +47,7 @@ class StudentRequest:
         channel: PieceChannel | None, patience: float,
         on_student: Callable[[StudentUpdate, StudentInfo], None],
         on_refused: Callable[[str], None], seal: Seal,
-        gone: Callable[[], bool] = lambda: False,
+        gone: Callable[[], bool] = lambda: False, processes: Callable[[], int] = lambda: 0,
         on_nobody: Callable[[], object] = lambda: None,
     ) -> None:
         self._node = node
@@ -57,6 +59,8 @@ class StudentRequest:
         self._on_student = on_student
         self._on_refused = on_refused
         self._gone = gone
+        self._processes = processes
+        self._asked = 0  # so many processes
         self._on_nobody = on_nobody
         self._closed = False
         self._heard = 0.0  # time.monotonic() of the last sign of the answer
@@ -78,17 +82,18 @@ class StudentRequest:
         self._node.destroy_client(self._client)
 
     def _ask(self) -> None:
-        gone = self._gone()
+        lost = time.monotonic() >= self._heard + self._patience
+        if self._gone() or not self._client.service_is_ready() or (
+                self._pending is not None and lost):
+            self._on_nobody()  # which may turn to another one
         if self._pending is not None:
-            if not gone and time.monotonic() < self._heard + self._patience:
+            if not lost and self._processes() == self._asked:
                 return
             self._client.remove_pending_request(self._pending)
             self._pending = None
-            self._on_nobody()
-        elif gone or not self._client.service_is_ready():
-            self._on_nobody()
         if not self._closed and not self._gone() and self._client.service_is_ready():
             self._hear()
+            self._asked = self._processes()
             request = self._seal.sign(GetStudent.Request(
                 **self._fields, channel='' if self._channel is None else self._channel.name,
                 transfer=new_transfer(), moment=time.monotonic_ns()))

@@ -60,6 +60,7 @@ class OneTutor:
         on_change: Callable[[], None], alone: bool = False,
     ) -> None:
         self.name = name
+        self.processes = 0  # of that name that came so far
         self.node_name = node.resolve_service_name(name + _ACTION).removesuffix(_ACTION)
         self.channel = channel
         self._on_change = on_change
@@ -87,6 +88,7 @@ class OneTutor:
             self.channel.close()
 
     def _on_presence(self, change: Change) -> None:
+        self.processes += change is Change.NEW
         {Change.LOST: self.link.doubt, Change.BACK: self.link.trust,
          Change.NEW: self.link.meet}[change]()
         self._on_change()

@@ -56,10 +56,18 @@ class Robot:
     refusals: queue.Queue[str] = field(default_factory=queue.Queue)
     asked: int = 0  # requests when the last answer was refused
     take: Callable[[], object] = lambda: None
+    gone: bool = False
+    looks: int = 0  # whether it is
+    processes: int = 1
 
     def ask(self, patience: float, seal: Seal = UNKEYED) -> StudentRequest:
         return StudentRequest(self.node, '/tutor', 'camera', ROBOT, self.channel, patience,
-                            self.on_student, self.on_refused, seal)
+                            self.on_student, self.on_refused, seal, self.is_gone,
+                            lambda: self.processes)
+
+    def is_gone(self) -> bool:
+        self.looks += 1
+        return self.gone
 
     def on_student(self, update: StudentUpdate, info: StudentInfo) -> None:
         self.take()
@@ -158,6 +166,29 @@ def test_while_pieces_come_the_tutor_is_not_asked_again(
     request = robot.requests[0]
     assert (request.stream_id, request.robot, request.channel) == ('camera', ROBOT, '/channel')
     first.close()
+
+
+def test_a_tutor_whose_lease_is_late_may_still_answer(
+    robot: Robot, tutor: PieceChannel, update: StudentUpdate, info: StudentInfo,
+) -> None:
+    """As behind the student itself, on a slow link."""
+    request = robot.ask(patience=TIMEOUT)
+    wait_until(lambda: bool(robot.requests), TIMEOUT)
+    robot.gone = True
+    looks = robot.looks
+    wait_until(lambda: robot.looks > looks + 2, TIMEOUT)
+    assert len(robot.requests) == 1
+    tutor.send(whole(robot.requests[0], update, info), transfer=robot.requests[0].transfer)
+    assert robot.students.get(timeout=TIMEOUT).version == update.version
+    request.close()
+
+
+def test_a_new_process_is_asked_for_what_the_old_one_was(robot: Robot) -> None:
+    request = robot.ask(patience=TIMEOUT)
+    wait_until(lambda: len(robot.requests) == 1, TIMEOUT)
+    robot.processes = 2
+    wait_until(lambda: len(robot.requests) == 2, TIMEOUT)
+    request.close()
 
 
 def test_a_request_of_which_nothing_comes_is_lost(robot: Robot) -> None:
