@@ -116,7 +116,7 @@ def test_a_student_goes_through_its_life_twice(system: System, manager: Manager)
     assert manager.state('/student') == 'finalized'
 
 
-def test_a_student_that_shares_its_frames_goes_through_its_life_twice(
+def test_a_student_that_shares_its_frames_goes_through_its_life_thrice(
     system: System, manager: Manager,
 ) -> None:
     system.tutor(teacher_weights=system.endless_labels())
@@ -125,17 +125,18 @@ def test_a_student_that_shares_its_frames_goes_through_its_life_twice(
     system.wait(lambda s: True)
     system.replay(loop=True)
     threads = []
-    for _ in range(2):
+    for _ in range(3):
         assert manager.change('/student', 'configure')
         assert manager.change('/student', 'activate')
-        system.wait(lambda s: sum(device.frames > 0 for device in s.devices) == 2)
+        # A quick robot leaves the helper nothing but what it is measured with.
+        system.wait(lambda s: sum(device.state == 'works' for device in s.devices) == 2)
         assert manager.change('/student', 'deactivate')
         resting = system.wait(lambda s: s.detail.startswith(INACTIVE))
         assert [device.name for device in resting.devices] == ['/student', '/helper']
         assert manager.change('/student', 'cleanup')
         system.wait(lambda s: s.detail == UNCONFIGURED and not s.devices)
         threads.append(len(list(Path(f'/proc/{student.pid}/task').iterdir())))
-    assert threads[1] <= threads[0]
+    assert threads[2] <= threads[1]  # what a process makes once is there by then
 
 
 def test_a_student_that_cannot_configure_can_try_again(

@@ -87,7 +87,8 @@ class StudentRequest:
                 self._pending is not None and lost):
             self._on_nobody()  # which may turn to another one
         if self._pending is not None:
-            if not lost and self._processes() == self._asked:
+            # The first one may be heard of only after it was asked.
+            if not lost and self._processes() <= max(1, self._asked):
                 return
             self._client.remove_pending_request(self._pending)
             self._pending = None
