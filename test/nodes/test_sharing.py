@@ -33,7 +33,7 @@ def test_helpers_share_the_work_while_the_robot_learns(system: System) -> None:
     system.tutor(teacher_weights=system.endless_labels())
     processes = {name: helper(system, name) for name in HELPERS}
     system.student(share='frames', share_format='png', min_stride=4, max_stride=8)
-    system.replay(loop=True)
+    system.replay(loop=True, fps=150.0)  # more than the robot alone can do
     status = system.wait(
         lambda s: len(works(s)) == 4 and dealt(s) > 0 and s.updates_applied >= 3)
     assert status.devices[0].name == '/student'
