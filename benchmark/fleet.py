@@ -302,8 +302,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     options = _parser().parse_args(arguments)
     pools = len(options.ray_workers) > 1
-    if pools and options.workers == 'local':
-        raise FleetError('--ray-workers: two numbers need --workers ray')
+    if len(options.ray_workers) > 2 or len(set(options.ray_workers)) < len(options.ray_workers):
+        raise FleetError('--ray-workers: expected one number or two different ones')
+    if options.workers == 'local' and (pools or options.pin):
+        raise FleetError('--pin and two numbers of --ray-workers need --workers ray')
     device = pick_device(options.device)
     keep_freed_memory()
     torch.set_num_threads(options.threads)

@@ -224,15 +224,13 @@ class StudentNode(ManagedNode):
             serving = tutors.serving
             self._asking = f'asks {serving.name} for the {what}'
             request = self._request = StudentRequest(
-                self, serving.name, self._stream_id, self._robot, serving.channel,
-                self._values['goal_timeout'], on_student, partial(self._on_refused, what),
-                self._seal, lambda: tutors.serving.is_gone(),
-                lambda: tutors.serving.processes, tutors.hand_over)
+                self, serving, self._stream_id, self._robot, self._values['goal_timeout'],
+                on_student, partial(self._on_refused, what), self._seal, tutors.hand_over)
 
     def _on_handover(self, old: OneTutor, new: OneTutor) -> None:
         self.get_logger().warning(f'{self._stream_id}: {new.name} takes over from {old.name}')
         if (request := self._request) is not None:
-            request.turn_to(new.name, new.channel)
+            request.turn_to(new)
         self.report()
 
     def _on_refused(self, what: str, reason: str) -> None:

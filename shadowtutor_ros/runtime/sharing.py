@@ -234,8 +234,8 @@ class SharedInference:
             features = self._student.front(picture.frame())
         except Exception as error:
             with self._changed:
-                for who in OWN, name:
-                    self._dealer.done(who, number, 0.0, 0.0, started, good=False)
+                self._dealer.done(OWN, number, 0.0, 0.0, started, good=False)
+                self._dealer.take_back(name, number)
                 opened = self._open.pop(number, None)
                 self._changed.notify_all()
             if opened is not None:

@@ -235,6 +235,11 @@ class Dealer:
             Pace(service, way) if pace is None else pace.after(service, way))
         device.measured[job.kind] = now
 
+    def take_back(self, name: str, number: int) -> None:
+        """Take a job from a device that has not been given it."""
+        if (device := self._others.get(name)) is not None:
+            device.jobs.pop(number, None)
+
     def pardon(self, names: Iterable[str]) -> None:
         """Deal to devices again: what they could not do nobody can."""
         for name in names:

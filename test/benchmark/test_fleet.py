@@ -100,8 +100,12 @@ def test_what_is_written(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFix
 def test_two_pools_are_compared_with_each_other(cast: fleet.Cast) -> None:
     cast.workers = (1, 2)
     assert list(fleet.tutors_of(cast, 8)) == ['2 workers', '1 worker']
-    with pytest.raises(fleet.FleetError, match='two numbers need --workers ray'):
-        fleet.main(['--ray-workers', '1,2'])
+    for arguments in (['--ray-workers', '1,2'], ['--pin']):
+        with pytest.raises(fleet.FleetError, match='need --workers ray'):
+            fleet.main(arguments)
+    for numbers in '2,2', '1,2,3':
+        with pytest.raises(fleet.FleetError, match='expected one number or two different ones'):
+            fleet.main(['--workers', 'ray', '--ray-workers', numbers])
 
 
 def test_a_fleet_that_is_never_answered_is_given_up(cast: fleet.Cast) -> None:

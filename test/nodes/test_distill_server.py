@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 import queue
@@ -21,6 +21,7 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from robots import wait_until
 from sensor_msgs.msg import CompressedImage
 from shadowtutor_msgs.action import Distill
 
@@ -255,7 +256,7 @@ def test_a_goal_that_was_cancelled_before_it_began_is_not_taught(
 
     def begin_late(self: DistillServer, handle: Any) -> None:
         accepted.set()
-        wait_for(lambda: bool(handle.is_cancel_requested))
+        wait_until(lambda: bool(handle.is_cancel_requested))
         begin(self, handle)
 
     ends.server._server.register_handle_accepted_callback(partial(begin_late, ends.server))
@@ -323,13 +324,6 @@ def test_the_end_does_not_wait_for_an_executor_that_has_ended(
     assert not ending.is_alive()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def channel(ends: Ends) -> Iterator[PieceChannel]:
     """A robot's end of its channel, joined with the tutor's as soon as a goal names it."""
@@ -376,7 +370,7 @@ def test_a_key_frame_whose_pieces_stop_is_lost(
     status, result = goal.result()
     assert status == GoalStatus.STATUS_ABORTED
     assert result.message == 'LostKeyFrame: no piece of the key frame for 0.5 s'
-    wait_for(lambda: not ends.server._goals)
+    wait_until(lambda: not ends.server._goals)
     assert ends.desk.failed == ['a key frame 0: LostKeyFrame']
 
 
@@ -400,5 +394,5 @@ def test_a_robot_that_names_ever_new_channels_or_none_leaves_no_topics(ends: End
             '/' + 'a' * 230, 'a'), channel_name('relative', 'a'):
         _, result = ends.goal(image=b'', channel=name, transfer=5).result()
         assert result.message.startswith('BadChannel: '), name
-    wait_for(lambda: len([name for name, _ in ends.robot.get_topic_names_and_types()
+    wait_until(lambda: len([name for name, _ in ends.robot.get_topic_names_and_types()
                           if '/channel/' in name]) <= 4)

@@ -204,6 +204,23 @@ def test_who_ends_leaves_no_frame_unanswered(student: Student, scene: Scene) -> 
         assert future.done()
 
 
+def test_a_picture_whose_front_cannot_be_made_is_no_fault_of_who_waits_for_it(
+    student: Student, scene: Scene,
+) -> None:
+    def read() -> Frame:
+        raise BadImage('no last row')
+
+    shared = Shared(student, PIPELINE)
+    submit(shared, scene, 20)[-1].result(60)
+    assert shared.shares()[0] == PIPELINE
+    shared.wait()
+    with pytest.raises(BadImage, match='no last row'):
+        shared.submit(CameraPicture((96, 128), read)).result(60)
+    assert all(share.answers for share in shared.shares()[1])
+    check(submit(shared, scene, 10), student, scene)
+    shared.close()
+
+
 def test_a_picture_that_cannot_be_decoded_is_lost_alone(
     shared: Shared, student: Student, scene: Scene,
 ) -> None:

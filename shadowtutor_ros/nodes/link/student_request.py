@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from rclpy.task import Future
 from shadowtutor_msgs.srv import GetStudent
@@ -27,52 +27,64 @@ _POLL = 0.5  # seconds between looks for the tutor
 _SOON = 2.0  # seconds: pieces that are on their way begin to come within
 
 
+class Asked(Protocol):
+    """
+    A tutor as a robot knows it: its ``name``, and where pieces to and from it go.
+
+    ``processes`` of that name have come so far.
+    """
+
+    name: str
+    channel: PieceChannel | None
+    processes: int
+
+    def is_gone(self) -> bool:
+        """Say whether there was one, and is none any more."""
+
+    def lost(self) -> int:
+        """Return how many have ended that the graph still remembers."""
+
+
 class StudentRequest:
     """
     One request at a time to ``<tutor>/get_student``, until ``on_student`` takes the answer.
 
     ``on_student`` may refuse it, with a ShadowTutorError or ValueError; ``on_refused`` is told
     why, and the tutor is asked again. A tutor answers at once: a request is lost when nothing,
-    no answer and no piece, has come for ``patience`` seconds, or when ``processes``, the tutors of
-    that name that came so far, have become more. While ``gone`` says so there is no tutor to ask;
-    one that was asked may still answer, as where its lease waits behind the student on a slow
-    link. ``on_nobody`` is told when there is no tutor, or
-    none that answers or gives a student: it may ``turn_to`` another one. With a key in ``seal``
-    what has no right tag is no answer; without one nothing is taken while several nodes offer one
-    name.
+    no answer and no piece, has come for ``patience`` seconds, or when another process has come.
+    One that is gone is not asked, but where it was it may still answer: on a slow link its lease
+    waits behind the student. ``on_nobody`` is told when there is no tutor, or none that answers or
+    gives a student: it may ``turn_to`` another one. With a key in ``seal`` what has no right tag
+    is no answer; without one nothing is taken while several nodes offer one name.
     """
 
     def __init__(
-        self, node: ManagedNode, tutor: str, stream_id: str, robot: int,
-        channel: PieceChannel | None, patience: float,
+        self, node: ManagedNode, tutor: Asked, stream_id: str, robot: int, patience: float,
         on_student: Callable[[StudentUpdate, StudentInfo], None],
         on_refused: Callable[[str], None], seal: Seal,
-        gone: Callable[[], bool] = lambda: False, processes: Callable[[], int] = lambda: 0,
         on_nobody: Callable[[], object] = lambda: None,
     ) -> None:
         self._node = node
         self._client: Any = None
-        self.turn_to(tutor, channel)
+        self.turn_to(tutor)
         self._fields = {'stream_id': stream_id, 'robot': robot}
         self._seal = seal
         self._patience = patience
         self._on_student = on_student
         self._on_refused = on_refused
-        self._gone = gone
-        self._processes = processes
-        self._asked = 0  # so many processes
         self._on_nobody = on_nobody
         self._closed = False
         self._heard = 0.0  # time.monotonic() of the last sign of the answer
         self._timer = node.every(_POLL, self._ask)
 
-    def turn_to(self, tutor: str, channel: PieceChannel | None) -> None:
+    def turn_to(self, tutor: Asked) -> None:
         """Ask another tutor from the next time on; ignore what the last one still says."""
         self._pending: Any = None
         if self._client is not None:
             self._node.destroy_client(self._client)
-        self._tutor, self._channel = tutor, channel
-        self._client = self._node.create_client(GetStudent, f'{tutor}/get_student')
+        self._tutor, self._channel = tutor, tutor.channel
+        self._processes = 0  # when it was asked
+        self._client = self._node.create_client(GetStudent, f'{tutor.name}/get_student')
 
     def close(self) -> None:
         """Ask no more and ignore what still comes."""
@@ -83,18 +95,18 @@ class StudentRequest:
 
     def _ask(self) -> None:
         lost = time.monotonic() >= self._heard + self._patience
-        if self._gone() or not self._client.service_is_ready() or (
+        if self._tutor.is_gone() or not self._client.service_is_ready() or (
                 self._pending is not None and lost):
             self._on_nobody()  # which may turn to another one
         if self._pending is not None:
             # The first one may be heard of only after it was asked.
-            if not lost and self._processes() <= max(1, self._asked):
+            if not lost and self._tutor.processes <= max(1, self._processes):
                 return
             self._client.remove_pending_request(self._pending)
             self._pending = None
-        if not self._closed and not self._gone() and self._client.service_is_ready():
+        if not self._closed and not self._tutor.is_gone() and self._client.service_is_ready():
             self._hear()
-            self._asked = self._processes()
+            self._processes = self._tutor.processes
             request = self._seal.sign(GetStudent.Request(
                 **self._fields, channel='' if self._channel is None else self._channel.name,
                 transfer=new_transfer(), moment=time.monotonic_ns()))
@@ -135,8 +147,8 @@ class StudentRequest:
         if response.transfer and self._channel is not None:
             return  # its pieces come, or have come
         self._seal.check(response, question)
-        action = f'{self._tutor}/distill'
-        if not self._seal.keyed and count_tutors(self._node, action) > 1:
+        action = f'{self._tutor.name}/distill'
+        if not self._seal.keyed and count_tutors(self._node, action, self._tutor.lost()) > 1:
             raise WireError(rivalry(action))
         self._on_student(update_from_msg(response.student, self._seal, question),
                          info_from_response(response))

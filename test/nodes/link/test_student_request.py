@@ -46,7 +46,7 @@ ROBOT = 2**64 - 5
 
 @dataclass
 class Robot:
-    """A node that asks, what it is given and told, and the tutor's ``answer``."""
+    """A node that asks, what it knows, is given and told, and the tutor's ``answer``."""
 
     node: ManagedNode
     channel: PieceChannel
@@ -56,18 +56,22 @@ class Robot:
     refusals: queue.Queue[str] = field(default_factory=queue.Queue)
     asked: int = 0  # requests when the last answer was refused
     take: Callable[[], object] = lambda: None
+    name: str = '/tutor'
     gone: bool = False
     looks: int = 0  # whether it is
     processes: int = 1
+    ended: int = 0
 
     def ask(self, patience: float, seal: Seal = UNKEYED) -> StudentRequest:
-        return StudentRequest(self.node, '/tutor', 'camera', ROBOT, self.channel, patience,
-                            self.on_student, self.on_refused, seal, self.is_gone,
-                            lambda: self.processes)
+        return StudentRequest(self.node, self, 'camera', ROBOT, patience, self.on_student,
+                              self.on_refused, seal)
 
     def is_gone(self) -> bool:
         self.looks += 1
         return self.gone
+
+    def lost(self) -> int:
+        return self.ended
 
     def on_student(self, update: StudentUpdate, info: StudentInfo) -> None:
         self.take()
@@ -283,3 +287,21 @@ def test_without_a_key_no_student_is_taken_while_there_are_two_tutors(
     assert robot.students.get(timeout=TIMEOUT).weights == update.weights
     first.close()
     both.pop().destroy()
+
+
+def test_a_killed_tutor_that_is_still_listed_delays_no_student(
+    robot: Robot, tutor: PieceChannel, server: Node, update: StudentUpdate, info: StudentInfo,
+) -> None:
+    both = [ActionServer(server, Distill, '/tutor/distill', lambda handle: Distill.Result())
+            for _ in range(2)]
+    robot.ended = 1
+    first = robot.ask(TIMEOUT)
+    wait_until(lambda: bool(robot.requests), TIMEOUT)
+    wait_until(lambda: count_tutors(robot.node, '/tutor/distill') == 2, TIMEOUT)
+    request = robot.requests[0]
+    tutor.send(whole(request, update, info), transfer=request.transfer)
+    assert robot.students.get(timeout=TIMEOUT).weights == update.weights
+    assert robot.refusals.empty()
+    first.close()
+    for each in both:
+        each.destroy()
